@@ -1,0 +1,271 @@
+"""From a Dataset to plain arrays that can be trusted, or an error that says what to do."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import xarray as xr
+
+from xlsm.arguments import did_you_mean, parameter_values
+from xlsm.axes import check_depths_in_column, depths, time_step
+from xlsm.errors import DimensionError, MissingVariableError, ParameterError
+from xlsm.units import check_plausible, in_canonical_units
+from xlsm.variables import OBSERVABLES, VARIABLES
+
+__all__ = [
+    "check_core_dims",
+    "check_depths_in_column",
+    "check_plausible",
+    "depths",
+    "find_variable",
+    "in_canonical_units",
+    "observed_errors",
+    "parameter_values",
+    "read_variable",
+    "time_step",
+]
+
+
+def read_variable(ds: xr.Dataset, name: str) -> xr.DataArray:
+    """Find a variable, convert its units, check its values and its dimensions.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Unchanged.
+    name : str
+        A key of `xlsm.variables.VARIABLES`.
+
+    Returns
+    -------
+    xarray.DataArray
+        (..., time, ...), float64, canonical units, lazy if the input is.
+
+    Raises
+    ------
+    MissingVariableError, UnitsError, DimensionError
+        See `find_variable`, `in_canonical_units`, `check_plausible`, `check_core_dims`.
+
+    Examples
+    --------
+    >>> ds = xr.Dataset({"Tair": ("time", [20.0, 21.0], {"units": "degC"})})
+    >>> read_variable(ds, "Tair").values
+    array([293.15, 294.15])
+    """
+    da = find_variable(ds, name)
+    check_core_dims(da, name)
+    converted = in_canonical_units(da, name)
+    check_plausible(converted, name)
+    return converted
+
+
+def find_variable(ds: xr.Dataset, name: str) -> xr.DataArray:
+    """Take a variable by its exact name.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Where to look.
+    name : str
+        A key of `xlsm.variables.VARIABLES`.
+
+    Returns
+    -------
+    xarray.DataArray
+        As it is in ``ds``.
+
+    Raises
+    ------
+    MissingVariableError
+        If it is not there: names what was looked for, what is there, and near matches (by name,
+        by what other conventions call it, by standard name) with the renaming that helps.
+
+    Examples
+    --------
+    >>> find_variable(xr.Dataset({"TA": 293.0}), "Tair")
+    Traceback (most recent call last):
+    ...
+    xlsm.errors.MissingVariableError: Tair is not in the Dataset ... ds.rename({'TA': 'Tair'})...
+    """
+    if name in ds.variables:
+        return ds[name]
+    variable = VARIABLES[name]
+    known = f"standard_name {variable.standard_name}, " if variable.standard_name else ""
+    there = [str(n) for n in ds.data_vars]
+    listed = ", ".join(there[:30]) + (", ..." if len(there) > 30 else "")
+    near = _near_matches(ds, name)
+    if len(near) == 1:
+        cure = f"If {near[0]!r} is it: ds.rename({{{near[0]!r}: {name!r}}})."
+    elif near:
+        cure = (
+            f"Near matches are {', '.join(map(repr, near))}; if one of them is it, e.g. "
+            f"ds.rename({{{near[0]!r}: {name!r}}})."
+        )
+    else:
+        cure = f"Nothing there looks like it; add it, or ds.rename({{'your name': {name!r}}})."
+    raise MissingVariableError(
+        f"{name} is not in the Dataset (looked for {name!r}, {known}units {variable.units}). "
+        f"There is: {listed or 'no data variable'}. {cure}"
+    )
+
+
+def _near_matches(ds: xr.Dataset, name: str) -> list[str]:
+    """Names in ``ds`` that may be the variable ``name``, surest first; no other known name."""
+    variable = VARIABLES[name]
+    there = [str(n) for n in ds.data_vars if n not in VARIABLES]
+    same = [
+        n
+        for n in there
+        if variable.standard_name and ds[n].attrs.get("standard_name") == variable.standard_name
+    ]
+    # FLUXNET appends _F, _1, _1_1_1
+    stems = {n: re.sub(r"(_F|_\d+)+$", "", n) for n in there}
+    # exact spelling first: TS is FLUXNET's soil temperature, Ts may be anybody's surface
+    exact = [n for n, stem in stems.items() if stem in variable.aliases]
+    names = {alias.lower() for alias in (name, *variable.aliases)}
+    alike = [n for n, stem in stems.items() if stem.lower() in names]
+    lower = {n.lower(): n for n in there}
+    close = [lower[n] for n in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.7)]
+    return list(dict.fromkeys([*same, *exact, *alike, *close]))[:3]
+
+
+def check_core_dims(
+    da: xr.DataArray,
+    name: str,
+    *,
+    core: Iterable[str] = ("time",),
+    optional: Iterable[str] | None = None,
+) -> None:
+    """Require the core dimensions, each in one chunk.
+
+    Parameters
+    ----------
+    da : xarray.DataArray
+        Any dimension but ``time`` and ``depth`` is a batch dimension and free.
+    name : str
+        Its name, for the error.
+    core : iterable of str
+        Dimensions that must be there.
+    optional : iterable of str, optional
+        Dimensions that may be there beside ``core``; by default those the table of variables
+        gives to ``name``.
+
+    Raises
+    ------
+    DimensionError
+        If a core dimension is missing or chunked, or ``time`` or ``depth`` is there and has no
+        business there.
+
+    Examples
+    --------
+    >>> check_core_dims(xr.DataArray([1.0], dims="hour"), "Tair")
+    Traceback (most recent call last):
+    ...
+    xlsm.errors.DimensionError: Tair has no dimension 'time'; it has ('hour',). ...
+    """
+    core = tuple(core)
+    if optional is None:
+        optional = VARIABLES[name].dims if name in VARIABLES else ()
+    allowed = {*core, *optional}
+    for dim in core:
+        if dim not in da.dims:
+            raise DimensionError(
+                f"{name} has no dimension {dim!r}; it has {da.dims}. "
+                f"Rename the one that is it: ds.rename({{'...': {dim!r}}})."
+            )
+    for dim in ("time", "depth"):
+        if dim in da.dims and dim not in allowed:
+            raise DimensionError(
+                f"{name} has a dimension {dim!r}, which is no batch dimension and which {name} "
+                f"cannot have; it has {da.dims}. Select one: ds[{name!r}].isel({dim}=0)."
+            )
+        chunks = da.chunksizes.get(dim, (1,))
+        if len(chunks) > 1:
+            raise DimensionError(
+                f"{name} is split along {dim!r} into {len(chunks)} chunks, but every step of the "
+                f"model needs the one before: use ds.chunk({dim}=-1) and chunk a batch dimension."
+            )
+
+
+def observed_errors(
+    observed: str | Iterable[str] | Mapping[str, float] | None, ds: xr.Dataset
+) -> dict[str, float]:
+    """Which variables are observations, and how far each can be trusted.
+
+    Parameters
+    ----------
+    observed : str, iterable of str, mapping of str to float, or None
+        Names take the default standard error of the table of variables; a mapping gives standard
+        errors in canonical units; None takes every observable found in ``ds`` (but not Qturb
+        where both its parts are there: the same measurement would count twice).
+    ds : xarray.Dataset
+        Where they must be.
+
+    Returns
+    -------
+    dict of str to float
+        Standard error of each, in canonical units.
+
+    Raises
+    ------
+    MissingVariableError
+        If a name is no observable or not in ``ds``, or none is left.
+    ParameterError
+        If a standard error is not a positive number.
+
+    Examples
+    --------
+    >>> ds = xr.Dataset({"LWup": ("time", [400.0]), "SoilTemp": ("time", [290.0])})
+    >>> observed_errors(None, ds)
+    {'SoilTemp': 0.2, 'LWup': 5.0}
+    >>> observed_errors({"SoilTemp": 0.1}, ds)
+    {'SoilTemp': 0.1}
+    """
+    if observed is None:
+        found = [name for name in OBSERVABLES if name in ds.variables]
+        if {"Qh", "Qle", "Qturb"} <= set(found):
+            found.remove("Qturb")
+    elif isinstance(observed, str):
+        found = [observed]
+    else:
+        found = [str(name) for name in observed]
+    if not found:
+        raise MissingVariableError(
+            f"There is nothing to fit: the Dataset holds {list(map(str, ds.data_vars))}, "
+            f"observables are {', '.join(OBSERVABLES)}."
+        )
+    errors = {}
+    for name in found:
+        if name not in OBSERVABLES:
+            raise MissingVariableError(_unknown_observable(name))
+        find_variable(ds, name)
+        given = observed[name] if isinstance(observed, Mapping) else VARIABLES[name].error
+        errors[name] = _standard_error(name, given)
+    return errors
+
+
+def _unknown_observable(name: str) -> str:
+    """Say that a name is no observable, and which it may have been meant to be."""
+    if name in VARIABLES:
+        why = f"{name} is input of the model, not something it simulates."
+    else:
+        aliases = {alias: n for n in OBSERVABLES for alias in VARIABLES[n].aliases}
+        why = f"{name!r} is no observable.{did_you_mean(name, OBSERVABLES, aliases)}"
+    return f"{why} Observables are {', '.join(OBSERVABLES)}."
+
+
+def _standard_error(name: str, given: Any) -> float:
+    try:
+        error = float(given)
+    except (TypeError, ValueError):
+        error = math.nan
+    if not (math.isfinite(error) and error > 0):
+        raise ParameterError(
+            f"The standard error of {name} must be a positive number in {VARIABLES[name].units}, "
+            f"got {given!r}."
+        )
+    return error
