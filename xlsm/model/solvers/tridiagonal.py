@@ -1,0 +1,118 @@
+"""The general solver: elimination from the bottom up to one scalar surface equation."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+
+from xlsm.model.grid import interpolation_weights
+from xlsm.model.solvers.base import Operator, Values, close_surface, step_operator
+
+if TYPE_CHECKING:
+    from xlsm.model.model import Model
+
+__all__ = ["Tridiagonal"]
+
+#: Depth steps handled in one turn of the sweeps' loops: fewer turns, more code to compile.
+UNROLL = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Tridiagonal:
+    """Direct solution for any soil and grid.
+
+    Eliminating from the bottom turns every node into ``T_i = a_i T_(i-1) + b_i`` and leaves one
+    scalar equation ``T_0 = offset + slope * flux(T_0)`` at the surface. Only the ``b_i`` change
+    from step to step. The state is the node temperatures.
+    """
+
+    def prepare(self, model: Model, parameters: Values, dt: jax.Array) -> dict[str, jax.Array]:
+        """Eliminate once: the factors ``a_i`` and the pivots stay the same over the run."""
+        operator = step_operator(model, parameters, dt)
+        conductance, diagonal = operator["conductance"], operator["diagonal"]
+        # a fixed bottom node answers nothing; an insulated one is eliminated like the others
+        last = jnp.zeros_like(diagonal[0])
+        if not model.bottom.fixed:
+            last = conductance[-1] / diagonal[-1]
+
+        def eliminate(
+            factor: jax.Array, row: tuple[jax.Array, jax.Array, jax.Array]
+        ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+            above, below, diagonal = row
+            pivot = diagonal - below * factor
+            return above / pivot, (above / pivot, pivot)
+
+        rows = (conductance[:-1], conductance[1:], diagonal[1:-1])
+        _, (factors, pivots) = jax.lax.scan(eliminate, last, rows, reverse=True, unroll=UNROLL)
+        factors = jnp.concatenate([factors, last[None]])
+        return {
+            "storage": operator["storage"],
+            "conductance": conductance,
+            "factors": factors,
+            "pivots": jnp.concatenate([pivots, diagonal[-1:]]),
+            "slope": 1 / (diagonal[0] - conductance[0] * factors[0]),
+        }
+
+    def begin(self, model: Model, parameters: Values, profile: jax.Array) -> jax.Array:
+        """Node temperatures, with the bottom node at its given temperature."""
+        if model.bottom.fixed:
+            profile = profile.at[-1].set(model.bottom.temperature(parameters))
+        return profile
+
+    def advance(
+        self,
+        model: Model,
+        parameters: Values,
+        operator: Operator,
+        state: jax.Array,
+        surface_temperature: jax.Array,
+        forcing: Values,
+    ) -> tuple[jax.Array, jax.Array]:
+        """Sweep up, solve the surface, sweep down."""
+        heat = operator["storage"] * state
+        conductance, pivots = operator["conductance"], operator["pivots"]
+        last = state[-1] if model.bottom.fixed else heat[-1] / pivots[-1]
+
+        def up(
+            below: jax.Array, row: tuple[jax.Array, jax.Array, jax.Array]
+        ) -> tuple[jax.Array, jax.Array]:
+            heat, conductance, pivot = row
+            value = (heat + conductance * below) / pivot
+            return value, value
+
+        rows = (heat[1:-1], conductance[1:], pivots[:-1])
+        _, values = jax.lax.scan(up, last, rows, reverse=True, unroll=UNROLL)
+        values = jnp.concatenate([values, last[None]])
+
+        offset = operator["slope"] * (heat[0] + conductance[0] * values[0])
+        surface_temperature, flux = close_surface(
+            model, parameters, forcing, offset, operator["slope"], surface_temperature
+        )
+        top = offset + operator["slope"] * flux
+
+        def down(above: jax.Array, row: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+            factor, value = row
+            temperature = factor * above + value
+            return temperature, temperature
+
+        _, below = jax.lax.scan(down, top, (operator["factors"], values), unroll=UNROLL)
+        return jnp.concatenate([top[None], below]), surface_temperature
+
+    def sample(self, model: Model, depths: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Interpolation weights between nodes."""
+        return interpolation_weights(model.grid, depths)
+
+    def temperatures(
+        self,
+        model: Model,
+        parameters: Values,
+        state: jax.Array,
+        sampler: tuple[jax.Array, jax.Array],
+    ) -> jax.Array:
+        """Linear interpolation between nodes (K), shape (z, ...)."""
+        upper, weight = sampler
+        weight = weight.reshape(weight.shape + (1,) * (state.ndim - 1))
+        return (1 - weight) * state[upper] + weight * state[upper + 1]
