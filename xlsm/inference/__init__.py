@@ -1,0 +1,1 @@
+"""Parameter estimation in pure JAX: batch axes last, no xarray, no Dask."""

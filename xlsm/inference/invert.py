@@ -1,0 +1,170 @@
+"""From a batch of stations to their estimates: the one compiled kernel of an estimation."""
+
+from __future__ import annotations
+
+import enum
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from xlsm.inference.gradient import first_order
+from xlsm.inference.least_squares import Fit, gauss_newton
+from xlsm.inference.objective import Data, Problem, residual_spread
+from xlsm.inference.posterior import laplace
+from xlsm.model.parameters import to_unbounded
+
+__all__ = ["METHODS", "Estimate", "Status", "invert"]
+
+METHODS = ("gauss_newton", "adam", "lbfgs")
+
+
+class Status(enum.IntEnum):
+    """What became of a station. Up to ``not_identifiable`` there are estimates, beyond NaN."""
+
+    not_computed = -1
+    converged = 0
+    at_bound = 1
+    not_identifiable = 2
+    limit_reached = 3
+    no_observations = 4
+    too_few_observations = 5
+    forcing_gap = 6
+    missing_parameter = 7
+    non_finite_cost = 8
+
+
+class Estimate(NamedTuple):
+    """Result of an estimation for s stations.
+
+    Parameters
+    ----------
+    values, std : array, shape (P, s)
+        Estimates and standard errors in physical units.
+    covariance : array, shape (P, P, s)
+        Covariance of the estimates.
+    status : int8 array, shape (s,)
+        A `Status`.
+    cost : array, shape (s,)
+        Half the sum of squared residuals over their standard errors.
+    iterations : int32 array, shape (s,)
+        Evaluations of the model after the first.
+    residual_std : array, shape (observables, s)
+        Root mean square residual of each observable, in its units.
+    """
+
+    values: jax.Array
+    std: jax.Array
+    covariance: jax.Array
+    status: jax.Array
+    cost: jax.Array
+    iterations: jax.Array
+    residual_std: jax.Array
+
+
+@partial(jax.jit, static_argnames=("problem", "method", "lanes"))
+def invert(
+    problem: Problem,
+    data: Data,
+    guess: jax.Array,
+    offsets: jax.Array,
+    tolerance: jax.Array,
+    max_steps: jax.Array,
+    *,
+    method: str,
+    lanes: int,
+) -> Estimate:
+    """Estimate the free parameters of every station of a batch.
+
+    Parameters
+    ----------
+    problem : Problem
+        What is estimated.
+    data : Data
+        The numbers, with one batch axis of s stations.
+    guess : array, shape (P, s)
+        First guess in physical units.
+    offsets : array, shape (starts, P)
+        Where each start lies from the guess, in unbounded parameters.
+    tolerance : array, shape ()
+        Distance to the minimum (standard errors) at which a station is done.
+    max_steps : array, shape ()
+        Evaluations a start may have after its first.
+    method : {"gauss_newton", "adam", "lbfgs"}
+        The optimiser.
+    lanes : int
+        Stations worked on at a time by Gauss-Newton.
+
+    Returns
+    -------
+    Estimate
+        The best start of each station; NaN where the status says it could not be solved.
+    """
+    count, stations = guess.shape
+    bounds = (data.lower[:, None], data.upper[:, None], data.log_scale[:, None])
+    centre = to_unbounded(guess, *bounds)
+    start = (centre[:, :, None] + offsets.T[:, None]).reshape(count, -1)
+    options = {"tolerance": tolerance, "max_steps": max_steps}
+    if method == "gauss_newton":
+        fit = gauss_newton(problem, data, start, lanes=lanes, **options)
+    else:
+        fit = first_order(problem, data, start, method=method, **options)
+    fit = _best(fit, stations)
+
+    posterior = laplace(data, fit.unbounded, fit.normal)
+    status = _status(problem, data, fit, posterior.at_bound, posterior.unseen)
+    solved = status <= Status.not_identifiable
+
+    def keep(values: jax.Array) -> jax.Array:
+        return jnp.where(solved, values, jnp.nan)
+
+    return Estimate(
+        values=keep(posterior.values),
+        std=keep(posterior.std),
+        covariance=keep(posterior.covariance),
+        status=status,
+        cost=keep(fit.normal.cost),
+        iterations=fit.iterations.astype(jnp.int32),
+        residual_std=keep(residual_spread(problem, data, fit.unbounded)),
+    )
+
+
+def _best(fit: Fit, stations: int) -> Fit:
+    """The start of lowest cost for each station, those that converged first."""
+
+    def split(values: jax.Array) -> jax.Array:
+        return values.reshape(*values.shape[:-1], stations, -1)
+
+    cost = split(jnp.where(jnp.isfinite(fit.normal.cost), fit.normal.cost, jnp.inf))
+    converged = split(fit.converged)
+    ranked = jnp.where(converged | ~jnp.any(converged, -1, keepdims=True), cost, jnp.inf)
+    best = jnp.argmin(ranked, axis=-1)
+    station = jnp.arange(stations)
+    return jax.tree.map(lambda values: split(values)[..., station, best], fit)
+
+
+def _status(
+    problem: Problem, data: Data, fit: Fit, at_bound: jax.Array, unseen: jax.Array
+) -> jax.Array:
+    gap = jnp.zeros_like(at_bound)
+    for series in data.forcing.values():
+        gap |= jnp.any(~jnp.isfinite(series), axis=0)
+    missing = jnp.zeros_like(at_bound)
+    for value in data.fixed.values():
+        missing |= ~jnp.isfinite(value)
+    present = sum(jnp.sum(~jnp.isnan(o), axis=(0, 1)) for o in data.observations.values())
+    few = present < len(problem.free)
+    cases = [
+        (gap, Status.forcing_gap),
+        (missing, Status.missing_parameter),
+        (present == 0, Status.no_observations),
+        (few, Status.too_few_observations),
+        (~jnp.isfinite(fit.normal.cost), Status.non_finite_cost),
+        (~fit.converged, Status.limit_reached),
+        (at_bound, Status.at_bound),
+        (unseen, Status.not_identifiable),
+    ]
+    conditions, codes = zip(*cases, strict=True)
+    status = jnp.select(list(conditions), [jnp.array(c) for c in codes], Status.converged)
+    return status.astype(jnp.int8)

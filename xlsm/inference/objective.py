@@ -1,0 +1,295 @@
+"""The misfit between model and observations, its gradient and its Gauss-Newton matrix."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from xlsm.model import column
+from xlsm.model.model import Model
+from xlsm.model.parameters import to_physical
+
+__all__ = ["Data", "Normal", "Problem", "cost", "normal_equations", "residual_spread"]
+
+Values = Mapping[str, jax.Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """What is estimated, and from what: everything but the numbers.
+
+    Parameters
+    ----------
+    model : Model
+        The forward model.
+    free : tuple of str
+        Names of the estimated parameters, P of them.
+    observed : tuple of str
+        Names of the observables; ``"SoilTemp"`` stands for as many channels as there are depths.
+    """
+
+    model: Model
+    free: tuple[str, ...]
+    observed: tuple[str, ...]
+
+
+class Data(NamedTuple):
+    """The numbers of a batch of stations; batch axes last, written as ``...``.
+
+    Parameters
+    ----------
+    forcing : mapping of str to array, shape (time, ...)
+        Forcing of the model.
+    fixed : mapping of str to array, shape (...)
+        Parameters that are not estimated.
+    observations : mapping of str to array, shape (time, channels, ...)
+        One entry for each observable; ``SoilTemp`` has a channel a depth, the others one.
+        NaN is missing.
+    errors : mapping of str to array, shape ()
+        Standard error of each observable, in its units.
+    dt : array, shape ()
+        Time step (s).
+    depths : array, shape (z,)
+        Depths of the soil temperatures (m).
+    lower, upper : array, shape (P,)
+        Bounds of the free parameters.
+    log_scale : bool array, shape (P,)
+        Which of them are transformed on a logarithmic scale.
+    """
+
+    forcing: Mapping[str, jax.Array]
+    fixed: Mapping[str, jax.Array]
+    observations: Mapping[str, jax.Array]
+    errors: Mapping[str, jax.Array]
+    dt: jax.Array
+    depths: jax.Array
+    lower: jax.Array
+    upper: jax.Array
+    log_scale: jax.Array
+
+
+class Normal(NamedTuple):
+    """Gauss-Newton normal equations in the unbounded parameters.
+
+    Parameters
+    ----------
+    cost : array, shape (...)
+        Half the sum of squared residuals, each over its standard error.
+    gradient : array, shape (P, ...)
+        Its gradient, J^T r.
+    matrix : array, shape (P, P, ...)
+        J^T J.
+    """
+
+    cost: jax.Array
+    gradient: jax.Array
+    matrix: jax.Array
+
+
+def parameters_of(problem: Problem, data: Data, unbounded: jax.Array) -> dict[str, jax.Array]:
+    """All parameters by name from the unbounded free ones, shape (P, ...)."""
+    tail = (-1,) + (1,) * (unbounded.ndim - 1)
+    bounds = (data.lower.reshape(tail), data.upper.reshape(tail), data.log_scale.reshape(tail))
+    values = to_physical(unbounded, *bounds)
+    return {**data.fixed, **dict(zip(problem.free, values, strict=True))}
+
+
+def _predict(
+    problem: Problem,
+    parameters: Mapping[str, jax.Array],
+    state: column.State,
+    forcing: Mapping[str, jax.Array],
+    sampler: Any,
+) -> dict[str, jax.Array]:
+    """Model counterpart of the observations at one time, each (channels, ...)."""
+    model = problem.model
+    soil, surface = column.observe(model, parameters, state, sampler)
+    predicted = model.surface_fluxes(surface, forcing, parameters) | {"AvgSurfT": surface}
+    return {
+        name: soil if name == "SoilTemp" else predicted[name][None] for name in problem.observed
+    }
+
+
+def _whiten(
+    problem: Problem, predicted: Mapping[str, jax.Array], now: Data
+) -> tuple[jax.Array, jax.Array]:
+    """Residuals over their standard errors, zero where missing, and which are there."""
+    residuals, present = [], []
+    for name in problem.observed:
+        observed = now.observations[name]
+        there = ~jnp.isnan(observed)
+        # the inner where keeps NaN out of the derivative of the outer one
+        difference = predicted[name] - jnp.where(there, observed, 0.0)
+        residuals.append(jnp.where(there, difference / now.errors[name], 0.0))
+        present.append(there)
+    return jnp.concatenate(residuals), jnp.concatenate(present)
+
+
+def _at(data: Data, pick: Any) -> Data:
+    """The data with `pick` applied to every series."""
+    return data._replace(
+        forcing=jax.tree.map(pick, data.forcing), observations=jax.tree.map(pick, data.observations)
+    )
+
+
+def cost(problem: Problem, data: Data, unbounded: jax.Array) -> jax.Array:
+    """Half the sum of squared, whitened residuals, shape (...).
+
+    Parameters
+    ----------
+    problem : Problem
+        What is estimated.
+    data : Data
+        The numbers.
+    unbounded : array, shape (P, ...)
+        The free parameters on the real line.
+
+    Returns
+    -------
+    array, shape (...)
+        The cost; differentiable in reverse and forward mode.
+    """
+    parameters = parameters_of(problem, data, unbounded)
+    operator = column.prepare(problem.model, parameters, data.dt)
+    sampler = problem.model.stepper.sample(problem.model, data.depths)
+
+    def add(total: jax.Array, state: column.State, now: Data) -> jax.Array:
+        predicted = _predict(problem, parameters, state, now.forcing, sampler)
+        residuals, _ = _whiten(problem, predicted, now)
+        return total + 0.5 * jnp.sum(residuals**2, axis=0)
+
+    def body(carry: tuple[column.State, jax.Array], series: Any) -> tuple[Any, None]:
+        state, total = carry
+        now = data._replace(forcing=series[0], observations=series[1])
+        state = column.step(problem.model, parameters, operator, state, now.forcing)
+        return (state, add(total, state, now)), None
+
+    first = _at(data, lambda series: series[0])
+    state = column.begin(problem.model, parameters, first.forcing)
+    rest = _at(data, lambda series: series[1:])
+    start = add(jnp.zeros(unbounded.shape[1:]), state, first)
+    (_, total), _ = jax.lax.scan(body, (state, start), (rest.forcing, rest.observations))
+    return total
+
+
+def normal_equations(problem: Problem, data: Data, unbounded: jax.Array) -> Normal:
+    """Cost, gradient and J^T J in one run of the model and its P tangents.
+
+    The tangents are carried through time beside the state, and the products are added up on the
+    way: no Jacobian is stored, so that memory does not grow with the number of times.
+
+    Parameters
+    ----------
+    problem : Problem
+        What is estimated.
+    data : Data
+        The numbers.
+    unbounded : array, shape (P, ...)
+        The free parameters on the real line.
+
+    Returns
+    -------
+    Normal
+        The normal equations of each station.
+    """
+    model, batch = problem.model, unbounded.shape[1:]
+    sampler = model.stepper.sample(model, data.depths)
+    parameters = parameters_of(problem, data, unbounded)
+    operator = column.prepare(model, parameters, data.dt)
+
+    def residuals_of(parameters: Values, state: column.State, now: Data) -> jax.Array:
+        return _whiten(problem, _predict(problem, parameters, state, now.forcing, sampler), now)[0]
+
+    def start(now: Data, parameters: Values) -> tuple[column.State, jax.Array]:
+        state = column.begin(model, parameters, now.forcing)
+        return state, residuals_of(parameters, state, now)
+
+    def advance(
+        now: Data, state: column.State, parameters: Values, operator: Values = operator
+    ) -> tuple[column.State, jax.Array]:
+        state = column.step(model, parameters, operator, state, now.forcing)
+        return state, residuals_of(parameters, state, now)
+
+    # Most parameters leave the operator alone, and a tangent that is known to be zero costs
+    # nothing: those go together, and the few that change the operator go by themselves. Each
+    # group computes the same values beside its tangents, and the compiler keeps one copy.
+    changing = [name in model.operator_parameters for name in problem.free]
+    groups = [np.flatnonzero(np.equal(changing, kind)) for kind in (False, True)]
+    groups = [group for group in groups if group.size]
+
+    def setup(group: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        basis = jnp.eye(len(changing))[group].reshape((-1, len(changing)) + (1,) * len(batch))
+        basis = jnp.broadcast_to(basis, (group.size, *unbounded.shape))
+        values, tangents = _push(partial(parameters_of, problem, data), (unbounded,), (basis,))
+        if not changing[group[0]]:
+            return (values,), (tangents,)
+        prepare = partial(column.prepare, model, dt=data.dt)
+        moved = _push(prepare, (values,), (tangents,))
+        return (values, moved[0]), (tangents, moved[1])
+
+    constants = [setup(group) for group in groups]
+
+    def add(total: Normal, residuals: jax.Array, pushed: list[jax.Array]) -> Normal:
+        slopes = jnp.concatenate(pushed)
+        return Normal(
+            total.cost + 0.5 * jnp.sum(residuals**2, axis=0),
+            total.gradient + jnp.sum(slopes * residuals, axis=1),
+            total.matrix + jnp.sum(slopes[:, None] * slopes[None], axis=2),
+        )
+
+    def body(carry: Any, series: Any) -> tuple[Any, None]:
+        state, state_tangents, total = carry
+        now = data._replace(forcing=series[0], observations=series[1])
+        pushed = [
+            _push(partial(advance, now), (state, *values), (moved, *tangents))
+            for (values, tangents), moved in zip(constants, state_tangents, strict=True)
+        ]
+        return _gather(add, total, pushed), None
+
+    first = _at(data, lambda series: series[0])
+    rest = _at(data, lambda series: series[1:])
+    count = len(changing)
+    zero = Normal(jnp.zeros(batch), jnp.zeros((count, *batch)), jnp.zeros((count, count, *batch)))
+    pushed = [
+        _push(partial(start, first), values[:1], tangents[:1]) for values, tangents in constants
+    ]
+    carry = _gather(add, zero, pushed)
+    (_, _, total), _ = jax.lax.scan(body, carry, (rest.forcing, rest.observations))
+    order = np.argsort(np.concatenate(groups))  # back to the order of the free parameters
+    return Normal(total.cost, total.gradient[order], total.matrix[order][:, order])
+
+
+def _push(function: Any, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> Any:
+    """Value, and the derivative along each of several directions on a new leading axis."""
+
+    def push(tangents: tuple[Any, ...]) -> Any:
+        return jax.jvp(function, primals, tangents)
+
+    return jax.vmap(push, out_axes=(None, 0))(tangents)
+
+
+def _gather(add: Any, total: Normal, pushed: list[Any]) -> tuple[Any, list[Any], Normal]:
+    """State, its tangents by group, and the totals after one time."""
+    (state, residuals), _ = pushed[0]
+    total = add(total, residuals, [slopes for _, (_, slopes) in pushed])
+    return state, [moved for _, (moved, _) in pushed], total
+
+
+def residual_spread(problem: Problem, data: Data, unbounded: jax.Array) -> jax.Array:
+    """Root mean square residual of each observable, in its units, shape (observables, ...).
+
+    NaN where an observable has no valid value.
+    """
+    parameters = parameters_of(problem, data, unbounded)
+    run = column.run(problem.model, parameters, data.forcing, data.dt, data.depths)
+    spreads = []
+    for name in problem.observed:
+        predicted = run[name] if name == "SoilTemp" else run[name][:, None]
+        spreads.append(jnp.sqrt(jnp.nanmean((predicted - data.observations[name]) ** 2, (0, 1))))
+    return jnp.stack(spreads)
