@@ -1,0 +1,129 @@
+"""Blocks of stations: from named arrays to the kernels' shapes and back.
+
+The kernels want one batch axis, last, of a size that is always the same; Datasets have any
+number of batch dimensions, first, and a last chunk that is smaller than the others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+__all__ = ["apply_blocks", "from_batch", "to_batch"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def to_batch(
+    arrays: Sequence[Array], core_ndims: Sequence[int], size: int
+) -> tuple[list[Array], tuple[int, ...]]:
+    """Bring arrays to one batch axis, last, padded to `size` with NaN.
+
+    Parameters
+    ----------
+    arrays : sequence of array, shapes (batch..., core...)
+        Batch shapes that broadcast.
+    core_ndims : sequence of int
+        How many of the last axes of each array are core axes.
+    size : int
+        Size of the batch axis to give, at least the number of stations.
+
+    Returns
+    -------
+    arrays : list of array, shapes (core..., size)
+    shape : tuple of int
+        The broadcast batch shape, for `from_batch`.
+
+    Examples
+    --------
+    >>> (tair, albedo), shape = to_batch([np.ones((2, 3, 5)), np.zeros(3)], [1, 0], size=8)
+    >>> tair.shape, albedo.shape, shape
+    ((5, 8), (8,), (2, 3))
+    """
+    leads = [a.shape[: a.ndim - n] for a, n in zip(arrays, core_ndims, strict=True)]
+    shape = np.broadcast_shapes(*leads)
+    batched = []
+    for array, lead in zip(arrays, leads, strict=True):
+        core = array.shape[len(lead) :]
+        flat = np.broadcast_to(array, shape + core).reshape((math.prod(shape), *core))
+        padded = np.full((*core, size), np.nan)
+        padded[..., : flat.shape[0]] = np.moveaxis(flat, 0, -1)
+        batched.append(padded)
+    return batched, shape
+
+
+def from_batch(array: Array, shape: tuple[int, ...]) -> Array:
+    """Undo `to_batch`: (core..., size) to (batch..., core...).
+
+    Examples
+    --------
+    >>> from_batch(np.zeros((5, 8)), (2, 3)).shape
+    (2, 3, 5)
+    """
+    first = np.moveaxis(np.asarray(array), -1, 0)[: math.prod(shape)]
+    return np.ascontiguousarray(first.reshape(shape + first.shape[1:]))
+
+
+def apply_blocks(
+    function: Callable[..., Any],
+    inputs: Sequence[xr.DataArray],
+    *,
+    core_dims: Sequence[Sequence[str]],
+    output_dims: Sequence[Sequence[str]],
+    output_dtypes: Sequence[Any],
+    output_sizes: Mapping[str, int],
+    settings: Any,
+) -> tuple[xr.DataArray, ...]:
+    """Apply a function of NumPy blocks, eagerly or lazily.
+
+    Parameters
+    ----------
+    function : callable
+        Module-level function of the blocks with keywords ``settings`` and ``size``; returns a
+        tuple of arrays.
+    inputs : sequence of DataArray
+        All other dimensions than the core dimensions are batch dimensions.
+    core_dims, output_dims : sequence of sequences of str
+        Core dimensions of each input and output, last in each block.
+    output_dtypes : sequence
+        Of each output.
+    output_sizes : mapping of str to int
+        Sizes of dimensions that only the outputs have.
+    settings : hashable
+        Handed to the function; pickled where workers are processes.
+
+    Returns
+    -------
+    tuple of DataArray
+        In the order of `output_dims`; lazy where any input is.
+    """
+    inputs = xr.unify_chunks(*inputs)
+    core = {dim for dims in core_dims for dim in dims}
+    result = xr.apply_ufunc(
+        function,
+        *inputs,
+        input_core_dims=list(core_dims),
+        output_core_dims=list(output_dims),
+        kwargs={"settings": settings, "size": _block_size(inputs, core)},
+        dask="parallelized",
+        output_dtypes=list(output_dtypes),
+        dask_gufunc_kwargs={"output_sizes": dict(output_sizes)},
+        keep_attrs=False,
+    )
+    return result if isinstance(result, tuple) else (result,)
+
+
+def _block_size(inputs: Iterable[xr.DataArray], core: set[str]) -> int:
+    """Number of stations of the largest block: the size all blocks are padded to."""
+    largest: dict[Any, int] = {}
+    for array in inputs:
+        for dim in set(array.dims) - core:
+            chunks = array.chunksizes.get(dim, (array.sizes[dim],))
+            # an array that is not chunked is cut as the others are
+            known = largest.get(dim, array.sizes[dim])
+            largest[dim] = min(known, max(chunks))
+    return max(1, math.prod(largest.values()))

@@ -1,0 +1,39 @@
+"""Results into Zarr stores."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import zarr
+
+__all__ = ["to_zarr"]
+
+
+def to_zarr(
+    ds: xr.Dataset, store: Any, *, storage_options: Mapping[str, Any] | None = None
+) -> None:
+    """Write a result, computing what is lazy; see `xlsm.accessor.LSMAccessor.to_zarr`."""
+    options = dict(storage_options) if storage_options else None
+    # a ragged last block would otherwise decide the chunks of the store
+    regular = ds.chunk({dim: max(sizes) for dim, sizes in ds.chunksizes.items()})
+    # zarr's own fill value is zero, and a status that was never written would read "converged"
+    encoding = {
+        name: {"fill_value": -1 if variable.dtype.kind == "i" else np.nan}
+        for name, variable in ds.data_vars.items()
+    }
+    regular.to_zarr(
+        store,
+        mode="w-",
+        zarr_format=3,
+        encoding=encoding,
+        consolidated=False,
+        storage_options=options,
+    )
+    with warnings.catch_warnings():
+        # readers that do not know consolidated metadata skip it
+        warnings.filterwarnings("ignore", message="Consolidated metadata")
+        zarr.consolidate_metadata(zarr.open_group(store, mode="r+", storage_options=options).store)

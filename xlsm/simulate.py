@@ -1,0 +1,158 @@
+"""The forward verb: forcing and parameters in, soil temperatures and fluxes out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+import xarray as xr
+
+from xlsm import models
+from xlsm._version import __version__
+from xlsm.arguments import did_you_mean
+from xlsm.errors import MissingVariableError, ParameterError
+from xlsm.model.batch import run_batch
+from xlsm.model.model import Model
+from xlsm.pipeline.blocks import apply_blocks, from_batch, to_batch
+from xlsm.validate import (
+    check_depths_in_column,
+    depths,
+    parameter_values,
+    read_variable,
+    time_step,
+)
+from xlsm.variables import OBSERVABLES, attributes
+
+__all__ = ["complete", "model_of", "simulate"]
+
+#: Depths (m) simulated where neither the caller nor the Dataset names any.
+USUAL_DEPTHS = (0.0, 0.05, 0.1, 0.2, 0.5)
+#: Stations whose states fit into a core's cache together.
+LANES = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What a block needs to know beside its numbers; hashable and picklable."""
+
+    model: Model
+    parameters: tuple[str, ...]
+    outputs: tuple[str, ...]
+    depths: tuple[float, ...]
+    dt: float
+
+
+def simulate(
+    ds: xr.Dataset,
+    parameters: Mapping[str, Any] | xr.Dataset | None = None,
+    *,
+    model: str | Model | None = None,
+    depth: Any = None,
+    outputs: str | Iterable[str] | None = None,
+) -> xr.Dataset:
+    """Run the model; see `xlsm.accessor.LSMAccessor.simulate`."""
+    model = model_of(parameters, model)
+    values = complete(parameter_values(parameters, model), model)
+    metres = _depths(ds, depth, model)
+    names = _outputs(outputs, values)
+    settings = Settings(model, tuple(values), names, tuple(map(float, metres)), time_step(ds))
+    forcing = [read_variable(ds, name) for name in model.forcing]
+    output_dims = [("time", "depth") if name == "SoilTemp" else ("time",) for name in names]
+    arrays = apply_blocks(
+        _block,
+        [*forcing, *values.values()],
+        core_dims=[("time",)] * len(forcing) + [()] * len(values),
+        output_dims=output_dims,
+        output_dtypes=[np.float64] * len(names),
+        output_sizes={"depth": len(metres)},
+        settings=settings,
+    )
+    result = xr.Dataset(
+        {
+            name: array.assign_attrs(attributes(name), cell_methods="time: point")
+            for name, array in zip(names, arrays, strict=True)
+        }
+    )
+    if "SoilTemp" in names:
+        result = result.assign_coords(depth=("depth", metres, attributes("depth")))
+    return result.assign_attrs(
+        Conventions="CF-1.11", source=f"xlsm {__version__}", model=model.to_json()
+    )
+
+
+def model_of(parameters: object, model: str | Model | None) -> Model:
+    """The model asked for; else the one an estimate was made with; else the default."""
+    if model is None and isinstance(parameters, xr.Dataset) and "model" in parameters.attrs:
+        return Model.from_json(parameters.attrs["model"])
+    return models.get(model)
+
+
+def complete(
+    values: Mapping[str, xr.DataArray], model: Model, free: Iterable[str] = ()
+) -> dict[str, xr.DataArray]:
+    """All parameters of a run but the free ones, with defaults for those not given."""
+    free = tuple(free)
+    return {
+        name: values[name] if name in values else xr.DataArray(model.parameters[name].default)
+        for name in model.used({*values, *free})
+        if name not in free
+    }
+
+
+def _depths(ds: xr.Dataset, depth: Any, model: Model) -> np.ndarray[Any, Any]:
+    if depth is None and "SoilTemp" in ds.variables and "depth" in ds["SoilTemp"].coords:
+        metres = depths(ds["SoilTemp"], "SoilTemp")
+    elif depth is None:
+        metres = np.array([z for z in USUAL_DEPTHS if z <= model.grid.depth])
+    else:
+        coordinate = depth if isinstance(depth, xr.DataArray) else np.atleast_1d(depth)
+        named = xr.DataArray(np.zeros(np.shape(coordinate)), dims="depth")
+        metres = depths(named.assign_coords(depth=("depth", coordinate)), "depth=")
+    check_depths_in_column(metres, model.grid.depth)
+    return metres
+
+
+def _outputs(outputs: str | Iterable[str] | None, values: Iterable[str]) -> tuple[str, ...]:
+    """Names of the outputs asked for, in the order of the table by default."""
+    split = "bowen_ratio" in values
+    if outputs is None:
+        left_out = {"Qturb"} if split else {"Qh", "Qle"}
+        return tuple(name for name in OBSERVABLES if name not in left_out)
+    names = (outputs,) if isinstance(outputs, str) else tuple(outputs)
+    for name in names:
+        if name not in OBSERVABLES:
+            raise MissingVariableError(
+                f"{name!r} is no output of the model.{did_you_mean(name, OBSERVABLES, {})} "
+                f"Outputs are {', '.join(OBSERVABLES)}."
+            )
+        if name in ("Qh", "Qle") and not split:
+            raise ParameterError(
+                f"{name} needs the parameter bowen_ratio, which splits the turbulent flux; give "
+                "it, or ask for the sum, Qturb."
+            )
+    return names
+
+
+def _block(*arrays: Any, settings: Settings, size: int) -> Any:
+    """Simulate one block of stations, NumPy in and out."""
+    forcing_names = settings.model.forcing
+    core = [1] * len(forcing_names) + [0] * len(settings.parameters)
+    lanes = min(LANES, size)
+    batch, shape = to_batch(arrays, core, -(-size // lanes) * lanes)
+    forcing = dict(zip(forcing_names, batch, strict=False))
+    values = dict(zip(settings.parameters, batch[len(forcing) :], strict=True))
+    with jax.enable_x64(True):
+        result = run_batch(
+            settings.model,
+            settings.outputs,
+            lanes,
+            values,
+            forcing,
+            np.float64(settings.dt),
+            np.array(settings.depths),
+        )
+        blocks = tuple(from_batch(result[name], shape) for name in settings.outputs)
+    return blocks if len(blocks) > 1 else blocks[0]
