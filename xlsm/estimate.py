@@ -8,11 +8,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
 from xlsm._version import __version__
-from xlsm.arguments import did_you_mean, parameter_values
+from xlsm.arguments import parameter_values
 from xlsm.errors import ModelError, ParameterError
 from xlsm.inference.invert import METHODS, Status, invert
 from xlsm.inference.objective import Data, Problem
@@ -218,7 +219,7 @@ def _bounds(treatment: Parameter, spec: ParameterSpec) -> tuple[float, float]:
 def _errors(
     observed: str | Iterable[str] | Mapping[str, float] | None, ds: xr.Dataset, known: set[str]
 ) -> dict[str, float]:
-    """Standard error of each observable; Qh and Qle only where the Bowen ratio is known."""
+    """Find the standard error of each observable; Qh and Qle only where the Bowen ratio is known."""
     errors = observed_errors(observed, ds)
     parts = [name for name in ("Qh", "Qle") if name in errors and "bowen_ratio" not in known]
     if parts and observed is not None:
@@ -262,7 +263,6 @@ def _block(*arrays: Any, settings: Settings, size: int) -> tuple[np.ndarray[Any,
     rest = len(settings.fixed) + len(problem.free)
     core = [1] * len(problem.model.forcing) + channels + [0] * rest
     batch, shape = to_batch(arrays, core, size)
-    series = iter(batch)
     # the first start is the guess itself; the others lie about it, alike for every station so
     # that results do not depend on how the stations are cut into blocks
     count = len(problem.free)
@@ -270,6 +270,7 @@ def _block(*arrays: Any, settings: Settings, size: int) -> tuple[np.ndarray[Any,
     offsets = np.concatenate([np.zeros((1, count)), START_SPREAD * random])
     lanes = LANES.get(jax.default_backend(), ACCELERATOR_LANES)
     with jax.enable_x64(True):
+        series = iter([jnp.asarray(values) for values in batch])
         data = Data(
             forcing={name: next(series) for name in problem.model.forcing},
             observations={
@@ -277,23 +278,21 @@ def _block(*arrays: Any, settings: Settings, size: int) -> tuple[np.ndarray[Any,
                 for name, values in zip(problem.observed, series, strict=False)
             },
             fixed={},
-            errors={
-                n: np.float64(e) for n, e in zip(problem.observed, settings.errors, strict=True)
-            },
-            dt=np.float64(settings.dt),
-            depths=np.array(settings.depths),
-            lower=np.array([lower for lower, _ in settings.bounds]),
-            upper=np.array([upper for _, upper in settings.bounds]),
-            log_scale=np.array(settings.log_scale),
+            errors=dict(zip(problem.observed, map(jnp.float64, settings.errors), strict=True)),
+            dt=jnp.float64(settings.dt),
+            depths=jnp.array(settings.depths, dtype=float),
+            lower=jnp.array([lower for lower, _ in settings.bounds]),
+            upper=jnp.array([upper for _, upper in settings.bounds]),
+            log_scale=jnp.array(settings.log_scale),
         )
         data = data._replace(fixed={name: next(series) for name in settings.fixed})
         estimate = invert(
             problem,
             data,
-            np.stack(list(series)),
-            offsets,
-            np.float64(settings.tolerance),
-            np.int64(settings.max_steps),
+            jnp.stack(list(series)),
+            jnp.asarray(offsets),
+            jnp.float64(settings.tolerance),
+            jnp.int64(settings.max_steps),
             method=settings.method,
             # the width decides the last bits: one for single stations, one for all batches
             lanes=1 if size * settings.starts == 1 else lanes,

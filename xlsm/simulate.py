@@ -84,7 +84,7 @@ def simulate(
 
 
 def model_of(parameters: object, model: str | Model | None) -> Model:
-    """The model asked for; else the one an estimate was made with; else the default."""
+    """Take the model asked for; else the one an estimate was made with; else the default."""
     if model is None and isinstance(parameters, xr.Dataset) and "model" in parameters.attrs:
         return Model.from_json(parameters.attrs["model"])
     return models.get(model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -85,7 +86,8 @@ def first_order(
         normal = normal_equations(problem, data, point)
         near = jnp.isfinite(normal.cost) & (decrement(point, normal) <= tolerance)
         latest = Fit(point, normal, jnp.full(items, count), near)
-        return jax.tree.map(lambda old, new: jnp.where(fit.converged, old, new), fit, latest)
+        kept: Fit = jax.tree.map(partial(jnp.where, fit.converged), fit, latest)
+        return kept
 
     def burst(carry: tuple[jax.Array, Any, jax.Array, Fit]) -> tuple[Any, Any, jax.Array, Fit]:
         point, state, count, fit = carry

@@ -105,11 +105,14 @@ def invert(
     bounds = (data.lower[:, None], data.upper[:, None], data.log_scale[:, None])
     centre = to_unbounded(guess, *bounds)
     start = (centre[:, :, None] + offsets.T[:, None]).reshape(count, -1)
-    options = {"tolerance": tolerance, "max_steps": max_steps}
     if method == "gauss_newton":
-        fit = gauss_newton(problem, data, start, lanes=lanes, **options)
+        fit = gauss_newton(
+            problem, data, start, lanes=lanes, tolerance=tolerance, max_steps=max_steps
+        )
     else:
-        fit = first_order(problem, data, start, method=method, **options)
+        fit = first_order(
+            problem, data, start, method=method, tolerance=tolerance, max_steps=max_steps
+        )
     fit = _best(fit, stations)
 
     posterior = laplace(data, fit.unbounded, fit.normal)
@@ -131,7 +134,7 @@ def invert(
 
 
 def _best(fit: Fit, stations: int) -> Fit:
-    """The start of lowest cost for each station, those that converged first."""
+    """Take the start of lowest cost for each station, those that converged first."""
 
     def split(values: jax.Array) -> jax.Array:
         return values.reshape(*values.shape[:-1], stations, -1)
@@ -141,7 +144,8 @@ def _best(fit: Fit, stations: int) -> Fit:
     ranked = jnp.where(converged | ~jnp.any(converged, -1, keepdims=True), cost, jnp.inf)
     best = jnp.argmin(ranked, axis=-1)
     station = jnp.arange(stations)
-    return jax.tree.map(lambda values: split(values)[..., station, best], fit)
+    chosen: Fit = jax.tree.map(lambda values: split(values)[..., station, best], fit)
+    return chosen
 
 
 def _status(

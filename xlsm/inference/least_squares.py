@@ -67,8 +67,8 @@ def gauss_newton(
     start: jax.Array,
     *,
     lanes: int,
-    tolerance: float,
-    max_steps: int,
+    tolerance: jax.Array,
+    max_steps: jax.Array,
 ) -> Fit:
     """Minimise the cost of every item by Levenberg-Marquardt.
 
@@ -76,9 +76,9 @@ def gauss_newton(
     one waiting, so that no lane idles for the slowest and the working set stays in cache. What
     happens to an item does not depend on its neighbours. A lane ends when its distance to the
     minimum, ``sqrt(g^T (J^T J)^-1 g)`` in standard errors, falls below the tolerance (parameters
-    held at a bound left out) or below what round-off lets the cost tell, when it reaches the limit of steps, or when the cost is not
-    finite at the start or no damping leads down. The damping follows Nielsen (1999) [1]_ on
-    Marquardt's scaling.
+    held at a bound left out) or below what round-off lets the cost tell, when it reaches the
+    limit of steps, or when the cost is not finite at the start or no damping leads down. The
+    damping follows Nielsen (1999) [1]_ on Marquardt's scaling.
 
     Parameters
     ----------
@@ -91,9 +91,9 @@ def gauss_newton(
         ``i // (n // s)``.
     lanes : int
         Items worked on at a time.
-    tolerance : float
+    tolerance : array, shape ()
         Distance to the minimum (standard errors) at which an item is done.
-    max_steps : int
+    max_steps : array, shape ()
         Evaluations of the model an item may have after its first.
 
     Returns
@@ -168,7 +168,7 @@ def gauss_newton(
 
 
 def _judge(
-    lane: _Lanes, evaluated: Normal, tolerance: float
+    lane: _Lanes, evaluated: Normal, tolerance: jax.Array
 ) -> tuple[_Lanes, jax.Array, jax.Array]:
     """Accept or reject the trial point; say which lanes converged and which are stuck."""
     first = jnp.isinf(lane.normal.cost)

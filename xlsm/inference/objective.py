@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xlsm.model import column
+from xlsm.model import column, tangent
 from xlsm.model.model import Model
 from xlsm.model.parameters import to_physical
 
@@ -102,37 +102,33 @@ def parameters_of(problem: Problem, data: Data, unbounded: jax.Array) -> dict[st
 
 def _predict(
     problem: Problem,
-    parameters: Mapping[str, jax.Array],
-    state: column.State,
-    forcing: Mapping[str, jax.Array],
-    sampler: Any,
+    parameters: Values,
+    soil: jax.Array,
+    surface: jax.Array,
+    forcing: Values,
 ) -> dict[str, jax.Array]:
     """Model counterpart of the observations at one time, each (channels, ...)."""
-    model = problem.model
-    soil, surface = column.observe(model, parameters, state, sampler)
-    predicted = model.surface_fluxes(surface, forcing, parameters) | {"AvgSurfT": surface}
+    fluxes = problem.model.surface_fluxes(surface, forcing, parameters)
+    predicted = fluxes | {"AvgSurfT": surface}
     return {
         name: soil if name == "SoilTemp" else predicted[name][None] for name in problem.observed
     }
 
 
-def _whiten(
-    problem: Problem, predicted: Mapping[str, jax.Array], now: Data
-) -> tuple[jax.Array, jax.Array]:
-    """Residuals over their standard errors, zero where missing, and which are there."""
-    residuals, present = [], []
+def _whiten(problem: Problem, predicted: Values, now: Data) -> jax.Array:
+    """Residuals over their standard errors, zero where missing, shape (channels, ...)."""
+    residuals = []
     for name in problem.observed:
         observed = now.observations[name]
         there = ~jnp.isnan(observed)
         # the inner where keeps NaN out of the derivative of the outer one
         difference = predicted[name] - jnp.where(there, observed, 0.0)
         residuals.append(jnp.where(there, difference / now.errors[name], 0.0))
-        present.append(there)
-    return jnp.concatenate(residuals), jnp.concatenate(present)
+    return jnp.concatenate(residuals)
 
 
 def _at(data: Data, pick: Any) -> Data:
-    """The data with `pick` applied to every series."""
+    """Apply `pick` to every series of the data."""
     return data._replace(
         forcing=jax.tree.map(pick, data.forcing), observations=jax.tree.map(pick, data.observations)
     )
@@ -160,9 +156,9 @@ def cost(problem: Problem, data: Data, unbounded: jax.Array) -> jax.Array:
     sampler = problem.model.stepper.sample(problem.model, data.depths)
 
     def add(total: jax.Array, state: column.State, now: Data) -> jax.Array:
-        predicted = _predict(problem, parameters, state, now.forcing, sampler)
-        residuals, _ = _whiten(problem, predicted, now)
-        return total + 0.5 * jnp.sum(residuals**2, axis=0)
+        soil, surface = column.observe(problem.model, parameters, state, sampler)
+        predicted = _predict(problem, parameters, soil, surface, now.forcing)
+        return total + 0.5 * jnp.sum(_whiten(problem, predicted, now) ** 2, axis=0)
 
     def body(carry: tuple[column.State, jax.Array], series: Any) -> tuple[Any, None]:
         state, total = carry
@@ -200,43 +196,32 @@ def normal_equations(problem: Problem, data: Data, unbounded: jax.Array) -> Norm
     """
     model, batch = problem.model, unbounded.shape[1:]
     sampler = model.stepper.sample(model, data.depths)
-    parameters = parameters_of(problem, data, unbounded)
-    operator = column.prepare(model, parameters, data.dt)
+    # directions that change the coefficients of a step go last
+    changing = np.array([name in model.operator_parameters for name in problem.free])
+    order = np.argsort(changing, kind="stable")
+    basis = jnp.eye(len(order))[order].reshape((len(order), len(order)) + (1,) * len(batch))
+    basis = jnp.broadcast_to(basis, (len(order), *unbounded.shape))
+    everything = partial(parameters_of, problem, data)
+    parameters, moved = tangent.push(everything, (unbounded,), (basis,))
+    prepare = partial(column.prepare, model, dt=data.dt)
+    operator, changes = prepare(parameters), []
+    for i in range(np.count_nonzero(~changing), len(order)):
+        along = {name: values[i] for name, values in moved.items()}
+        changes.append(jax.jvp(prepare, (parameters,), (along,))[1])
+    directions = tangent.Directions({name: moved[name] for name in problem.free}, changes)
 
-    def residuals_of(parameters: Values, state: column.State, now: Data) -> jax.Array:
-        return _whiten(problem, _predict(problem, parameters, state, now.forcing, sampler), now)[0]
+    def add(total: Normal, state: column.State, tangents: tangent.Tangents, now: Data) -> Normal:
+        soil, soil_moved = tangent.observe(model, parameters, state, sampler, directions, tangents)
 
-    def start(now: Data, parameters: Values) -> tuple[column.State, jax.Array]:
-        state = column.begin(model, parameters, now.forcing)
-        return state, residuals_of(parameters, state, now)
+        def residuals_of(parameters: Values, soil: jax.Array, surface: jax.Array) -> jax.Array:
+            predicted = _predict(problem, parameters, soil, surface, now.forcing)
+            return _whiten(problem, predicted, now)
 
-    def advance(
-        now: Data, state: column.State, parameters: Values, operator: Values = operator
-    ) -> tuple[column.State, jax.Array]:
-        state = column.step(model, parameters, operator, state, now.forcing)
-        return state, residuals_of(parameters, state, now)
-
-    # Most parameters leave the operator alone, and a tangent that is known to be zero costs
-    # nothing: those go together, and the few that change the operator go by themselves. Each
-    # group computes the same values beside its tangents, and the compiler keeps one copy.
-    changing = [name in model.operator_parameters for name in problem.free]
-    groups = [np.flatnonzero(np.equal(changing, kind)) for kind in (False, True)]
-    groups = [group for group in groups if group.size]
-
-    def setup(group: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-        basis = jnp.eye(len(changing))[group].reshape((-1, len(changing)) + (1,) * len(batch))
-        basis = jnp.broadcast_to(basis, (group.size, *unbounded.shape))
-        values, tangents = _push(partial(parameters_of, problem, data), (unbounded,), (basis,))
-        if not changing[group[0]]:
-            return (values,), (tangents,)
-        prepare = partial(column.prepare, model, dt=data.dt)
-        moved = _push(prepare, (values,), (tangents,))
-        return (values, moved[0]), (tangents, moved[1])
-
-    constants = [setup(group) for group in groups]
-
-    def add(total: Normal, residuals: jax.Array, pushed: list[jax.Array]) -> Normal:
-        slopes = jnp.concatenate(pushed)
+        residuals, slopes = tangent.push(
+            residuals_of,
+            (parameters, soil, state[1]),
+            (moved, jnp.moveaxis(soil_moved, 1, 0), tangents.surface),
+        )
         return Normal(
             total.cost + 0.5 * jnp.sum(residuals**2, axis=0),
             total.gradient + jnp.sum(slopes * residuals, axis=1),
@@ -244,41 +229,22 @@ def normal_equations(problem: Problem, data: Data, unbounded: jax.Array) -> Norm
         )
 
     def body(carry: Any, series: Any) -> tuple[Any, None]:
-        state, state_tangents, total = carry
+        state, tangents, total = carry
         now = data._replace(forcing=series[0], observations=series[1])
-        pushed = [
-            _push(partial(advance, now), (state, *values), (moved, *tangents))
-            for (values, tangents), moved in zip(constants, state_tangents, strict=True)
-        ]
-        return _gather(add, total, pushed), None
+        state, tangents = tangent.step(
+            model, parameters, operator, state, now.forcing, directions, tangents
+        )
+        return (state, tangents, add(total, state, tangents, now)), None
 
     first = _at(data, lambda series: series[0])
     rest = _at(data, lambda series: series[1:])
-    count = len(changing)
+    count = len(order)
     zero = Normal(jnp.zeros(batch), jnp.zeros((count, *batch)), jnp.zeros((count, count, *batch)))
-    pushed = [
-        _push(partial(start, first), values[:1], tangents[:1]) for values, tangents in constants
-    ]
-    carry = _gather(add, zero, pushed)
+    state, tangents = tangent.begin(model, parameters, first.forcing, directions)
+    carry = (state, tangents, add(zero, state, tangents, first))
     (_, _, total), _ = jax.lax.scan(body, carry, (rest.forcing, rest.observations))
-    order = np.argsort(np.concatenate(groups))  # back to the order of the free parameters
-    return Normal(total.cost, total.gradient[order], total.matrix[order][:, order])
-
-
-def _push(function: Any, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> Any:
-    """Value, and the derivative along each of several directions on a new leading axis."""
-
-    def push(tangents: tuple[Any, ...]) -> Any:
-        return jax.jvp(function, primals, tangents)
-
-    return jax.vmap(push, out_axes=(None, 0))(tangents)
-
-
-def _gather(add: Any, total: Normal, pushed: list[Any]) -> tuple[Any, list[Any], Normal]:
-    """State, its tangents by group, and the totals after one time."""
-    (state, residuals), _ = pushed[0]
-    total = add(total, residuals, [slopes for _, (_, slopes) in pushed])
-    return state, [moved for _, (moved, _) in pushed], total
+    back = np.argsort(order)  # to the order of the free parameters
+    return Normal(total.cost, total.gradient[back], total.matrix[back][:, back])
 
 
 def residual_spread(problem: Problem, data: Data, unbounded: jax.Array) -> jax.Array:

@@ -48,8 +48,8 @@ def run_batch(
         The outputs asked for; see `column.run`.
     """
 
-    def some(arguments: tuple[dict[str, jax.Array], ...]) -> dict[str, jax.Array]:
-        result = column.run(model, *arguments, dt, depths)
+    def some(group: dict[str, dict[str, jax.Array]]) -> dict[str, jax.Array]:
+        result = column.run(model, group["parameters"], group["forcing"], dt, depths)
         return {name: result[name] for name in outputs}
 
     def split(values: jax.Array) -> jax.Array:
@@ -59,5 +59,5 @@ def run_batch(
         joined = jnp.moveaxis(values, 0, -2)
         return joined.reshape(*joined.shape[:-2], -1)
 
-    groups = jax.tree.map(split, (parameters, forcing))
-    return jax.tree.map(join, jax.lax.map(some, groups))
+    groups = jax.tree.map(split, {"parameters": parameters, "forcing": forcing})
+    return {name: join(values) for name, values in jax.lax.map(some, groups).items()}

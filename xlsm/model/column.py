@@ -47,7 +47,8 @@ def step(
 def observe(model: Model, parameters: Values, state: State, sampler: Any) -> State:
     """Soil temperature at the sampled depths, shape (z, ...), and surface temperature (K)."""
     columns, surface_temperature = state
-    return model.stepper.temperatures(model, parameters, columns, sampler), surface_temperature
+    bottom = model.bottom.temperature(parameters)
+    return model.stepper.temperatures(columns, bottom, sampler), surface_temperature
 
 
 def run(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import field
 from typing import Any
 
 import jax
@@ -20,7 +21,7 @@ from xlsm.model.turbulence import ConstantExchange
 
 __all__ = ["Model"]
 
-SOLVERS = {"jacobi": Jacobi, "modal": Modal, "tridiagonal": Tridiagonal}
+SOLVERS: dict[str, type[Solver]] = {"jacobi": Jacobi, "modal": Modal, "tridiagonal": Tridiagonal}
 
 #: Every piece a text may name: reading one never builds anything else.
 PIECES = {
@@ -78,12 +79,12 @@ class Model:
     ('SWdown', 'LWdown', 'Tair')
     """
 
-    grid: UniformGrid = UniformGrid()
-    soil: UniformSoil = UniformSoil()
-    surface: BareSurface = GreyBody()
-    turbulence: ConstantExchange = ConstantExchange()
-    bottom: FixedTemperature | ZeroFlux = FixedTemperature()
-    initial: UniformInitial = UniformInitial()
+    grid: UniformGrid = field(default_factory=UniformGrid)
+    soil: UniformSoil = field(default_factory=UniformSoil)
+    surface: BareSurface = field(default_factory=GreyBody)
+    turbulence: ConstantExchange = field(default_factory=ConstantExchange)
+    bottom: FixedTemperature | ZeroFlux = field(default_factory=FixedTemperature)
+    initial: UniformInitial = field(default_factory=UniformInitial)
     solver: str | Solver = "auto"
 
     def __post_init__(self) -> None:
@@ -104,8 +105,7 @@ class Model:
             return self.solver
         if self.solver == "auto":
             return Modal() if self.soil.uniform else Tridiagonal()
-        solver: Solver = SOLVERS[self.solver]()
-        return solver
+        return SOLVERS[self.solver]()
 
     @property
     def parameters(self) -> dict[str, ParameterSpec]:
@@ -195,7 +195,7 @@ class Model:
         >>> Model.from_json(Model().to_json()) == Model()
         True
         """
-        pieces = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        pieces = {piece.name: getattr(self, piece.name) for piece in dataclasses.fields(self)}
         return json.dumps(pieces, default=_describe)
 
     @classmethod

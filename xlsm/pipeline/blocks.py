@@ -101,14 +101,14 @@ def apply_blocks(
     tuple of DataArray
         In the order of `output_dims`; lazy where any input is.
     """
-    inputs = xr.unify_chunks(*inputs)
+    unified = [array for array in xr.unify_chunks(*inputs) if isinstance(array, xr.DataArray)]
     core = {dim for dims in core_dims for dim in dims}
     result = xr.apply_ufunc(
         function,
-        *inputs,
+        *unified,
         input_core_dims=list(core_dims),
         output_core_dims=list(output_dims),
-        kwargs={"settings": settings, "size": _block_size(inputs, core)},
+        kwargs={"settings": settings, "size": _block_size(unified, core)},
         dask="parallelized",
         output_dtypes=list(output_dtypes),
         dask_gufunc_kwargs={"output_sizes": dict(output_sizes)},
@@ -118,7 +118,7 @@ def apply_blocks(
 
 
 def _block_size(inputs: Iterable[xr.DataArray], core: set[str]) -> int:
-    """Number of stations of the largest block: the size all blocks are padded to."""
+    """Count the stations of the largest block: the size all blocks are padded to."""
     largest: dict[Any, int] = {}
     for array in inputs:
         for dim in set(array.dims) - core:

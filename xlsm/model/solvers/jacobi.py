@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
-from xlsm.model.solvers.base import Operator, Values, close_surface, step_operator
+from xlsm.model.solvers.base import Operator, Solver, Values, close_surface, step_operator
 from xlsm.model.solvers.tridiagonal import Tridiagonal
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ __all__ = ["Jacobi"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Jacobi:
+class Jacobi(Solver):
     """Jacobi iteration of each step, as in Neural Physics [1]_.
 
     Every node is set from its neighbours' last values, a convolution with ``[1, 0, 1]``, until
@@ -43,13 +43,18 @@ class Jacobi:
     tolerance: float = 1e-4
     max_iterations: int = 100_000
 
+    @property
+    def exact(self) -> Tridiagonal:
+        """The direct solution of the same step."""
+        return Tridiagonal()
+
     def prepare(self, model: Model, parameters: Values, dt: jax.Array) -> dict[str, jax.Array]:
         """Coefficients of the sweep, and of the exact step for the derivatives."""
-        return step_operator(model, parameters, dt) | Tridiagonal().prepare(model, parameters, dt)
+        return step_operator(model, parameters, dt) | self.exact.prepare(model, parameters, dt)
 
     def begin(self, model: Model, parameters: Values, profile: jax.Array) -> jax.Array:
         """Node temperatures."""
-        return Tridiagonal().begin(model, parameters, profile)
+        return self.exact.begin(model, parameters, profile)
 
     def advance(
         self,
@@ -68,13 +73,11 @@ class Jacobi:
 
     def sample(self, model: Model, depths: jax.Array) -> Any:
         """Interpolation weights between nodes."""
-        return Tridiagonal().sample(model, depths)
+        return self.exact.sample(model, depths)
 
-    def temperatures(
-        self, model: Model, parameters: Values, state: jax.Array, sampler: Any
-    ) -> jax.Array:
+    def temperatures(self, state: jax.Array, bottom: jax.Array, sampler: Any) -> jax.Array:
         """Linear interpolation between nodes (K), shape (z, ...)."""
-        return Tridiagonal().temperatures(model, parameters, state, sampler)
+        return self.exact.temperatures(state, bottom, sampler)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
@@ -142,5 +145,5 @@ def _exact_tangent(
     solver: Jacobi, model: Model, primals: tuple[Any, ...], tangents: tuple[Any, ...]
 ) -> tuple[Any, Any]:
     value = _iterate(solver, model, *primals)
-    _, tangent = jax.jvp(partial(Tridiagonal().advance, model), primals, tangents)
+    _, tangent = jax.jvp(partial(solver.exact.advance, model), primals, tangents)
     return value, tangent

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from xlsm.model.grid import interpolation_weights
-from xlsm.model.solvers.base import Operator, Values, close_surface
+from xlsm.model.solvers.base import Direct, Operator, Values
 
 if TYPE_CHECKING:
     from xlsm.model.model import Model
@@ -21,7 +21,7 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
 @dataclasses.dataclass(frozen=True)
-class Modal:
+class Modal(Direct):
     """Exact solution in the eigenvectors of uniform conduction.
 
     The backward-Euler matrix of a uniform soil has cosines for eigenvectors:
@@ -33,13 +33,14 @@ class Modal:
     """
 
     def prepare(self, model: Model, parameters: Values, dt: jax.Array) -> dict[str, jax.Array]:
-        """Give the step's ``ratio`` r and ``gain`` 2 dt / (C dz) (K m2 W-1), shape (...)."""
+        """Give ``decay`` (modes, ...), ``gain`` 2 dt / (C dz) and ``slope`` (K m2 W-1), (...)."""
         spacing = model.grid.spacing
+        eigenvalues, _, weights = _modes(model)
         capacity = parameters["heat_capacity"]
-        return {
-            "ratio": parameters["thermal_conductivity"] * dt / (capacity * spacing**2),
-            "gain": 2 * dt / (capacity * spacing),
-        }
+        ratio = parameters["thermal_conductivity"] * dt / (capacity * spacing**2)
+        decay = 1 / (1 + ratio * eigenvalues.reshape((-1,) + (1,) * jnp.ndim(ratio)))
+        gain = 2 * dt / (capacity * spacing)
+        return {"decay": decay, "gain": gain, "slope": gain * _contract(weights[None], decay)[0]}
 
     def begin(self, model: Model, parameters: Values, profile: jax.Array) -> jax.Array:
         """Scaled amplitudes of a profile, shape (modes, ...)."""
@@ -50,26 +51,19 @@ class Modal:
         # the weight cancels: amplitude = weight * projection, state = amplitude / weight
         return jnp.tensordot(jnp.asarray(2 * shapes * own), anomaly, axes=1)
 
-    def advance(
-        self,
-        model: Model,
-        parameters: Values,
-        operator: Operator,
-        state: jax.Array,
-        surface_temperature: jax.Array,
-        forcing: Values,
+    def respond(
+        self, model: Model, operator: Operator, state: jax.Array, bottom: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
-        """Decay, solve the surface, add the flux."""
-        eigenvalues, _, weights = _modes(model)
-        column = (-1,) + (1,) * (state.ndim - 1)
-        weights = weights.reshape(column)
-        decay = 1 / (1 + operator["ratio"] * eigenvalues.reshape(column))
-        offset = model.bottom.temperature(parameters) + jnp.sum(weights * decay * state, axis=0)
-        slope = operator["gain"] * jnp.sum(weights * decay, axis=0)
-        surface_temperature, flux = close_surface(
-            model, parameters, forcing, offset, slope, surface_temperature
-        )
-        return decay * (state + operator["gain"] * flux), surface_temperature
+        """Decay every mode."""
+        _, _, weights = _modes(model)
+        half = operator["decay"] * state
+        return half, bottom + _contract(weights[None], half)[0]
+
+    def absorb(
+        self, operator: Operator, half: jax.Array, offset: jax.Array, flux: jax.Array
+    ) -> jax.Array:
+        """Give every mode its share of the flux."""
+        return half + operator["decay"] * (operator["gain"] * flux)
 
     def sample(self, model: Model, depths: jax.Array) -> jax.Array:
         """Weighted mode shapes, linearly interpolated between nodes, shape (z, modes)."""
@@ -78,14 +72,18 @@ class Modal:
         at_nodes = jnp.asarray((weights[:, None] * shapes).T)
         return (1 - weight)[:, None] * at_nodes[upper] + weight[:, None] * at_nodes[upper + 1]
 
-    def temperatures(
-        self, model: Model, parameters: Values, state: jax.Array, sampler: jax.Array
-    ) -> jax.Array:
+    def temperatures(self, state: jax.Array, bottom: jax.Array, sampler: jax.Array) -> jax.Array:
         """Sum of the modes (K), shape (z, ...)."""
-        # one depth at a time: a product of matrices would give other last bits in other batches
-        sampler = sampler.reshape(sampler.shape + (1,) * (state.ndim - 1))
-        anomaly = jnp.sum(sampler * state, axis=1)
-        return model.bottom.temperature(parameters) + anomaly
+        return bottom + _contract(sampler, state)
+
+
+def _contract(matrix: Any, state: jax.Array) -> jax.Array:
+    """Product over the leading axis, (m, modes) with (modes, ...) to (m, ...).
+
+    Written as a product of two matrices, which is what compiles to fast code.
+    """
+    product = jnp.asarray(matrix) @ state.reshape(state.shape[0], -1)
+    return product.reshape(product.shape[0], *state.shape[1:])
 
 
 def _modes(model: Model) -> tuple[Array, Array, Array]:

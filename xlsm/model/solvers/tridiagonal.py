@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from xlsm.model.grid import interpolation_weights
-from xlsm.model.solvers.base import Operator, Values, close_surface, step_operator
+from xlsm.model.solvers.base import Direct, Operator, Values, step_operator
 
 if TYPE_CHECKING:
     from xlsm.model.model import Model
@@ -21,7 +21,7 @@ UNROLL = 8
 
 
 @dataclasses.dataclass(frozen=True)
-class Tridiagonal:
+class Tridiagonal(Direct):
     """Direct solution for any soil and grid.
 
     Eliminating from the bottom turns every node into ``T_i = a_i T_(i-1) + b_i`` and leaves one
@@ -62,19 +62,13 @@ class Tridiagonal:
             profile = profile.at[-1].set(model.bottom.temperature(parameters))
         return profile
 
-    def advance(
-        self,
-        model: Model,
-        parameters: Values,
-        operator: Operator,
-        state: jax.Array,
-        surface_temperature: jax.Array,
-        forcing: Values,
+    def respond(
+        self, model: Model, operator: Operator, state: jax.Array, bottom: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
-        """Sweep up, solve the surface, sweep down."""
+        """Sweep up: what the nodes below the surface would be if the one above them were 0."""
         heat = operator["storage"] * state
         conductance, pivots = operator["conductance"], operator["pivots"]
-        last = state[-1] if model.bottom.fixed else heat[-1] / pivots[-1]
+        last = bottom if model.bottom.fixed else heat[-1] / pivots[-1]
 
         def up(
             below: jax.Array, row: tuple[jax.Array, jax.Array, jax.Array]
@@ -83,14 +77,21 @@ class Tridiagonal:
             value = (heat + conductance * below) / pivot
             return value, value
 
-        rows = (heat[1:-1], conductance[1:], pivots[:-1])
-        _, values = jax.lax.scan(up, last, rows, reverse=True, unroll=UNROLL)
-        values = jnp.concatenate([values, last[None]])
-
-        offset = operator["slope"] * (heat[0] + conductance[0] * values[0])
-        surface_temperature, flux = close_surface(
-            model, parameters, forcing, offset, operator["slope"], surface_temperature
+        # a tangent has more batch axes than the coefficients
+        inner = heat[1:-1]
+        rows = (
+            inner,
+            jnp.broadcast_to(conductance[1:], inner.shape),
+            jnp.broadcast_to(pivots[:-1], inner.shape),
         )
+        _, values = jax.lax.scan(up, last, rows, reverse=True, unroll=UNROLL)
+        half = jnp.concatenate([values, last[None]])
+        return half, operator["slope"] * (heat[0] + conductance[0] * half[0])
+
+    def absorb(
+        self, operator: Operator, half: jax.Array, offset: jax.Array, flux: jax.Array
+    ) -> jax.Array:
+        """Sweep down from the temperature of the top node."""
         top = offset + operator["slope"] * flux
 
         def down(above: jax.Array, row: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
@@ -98,19 +99,16 @@ class Tridiagonal:
             temperature = factor * above + value
             return temperature, temperature
 
-        _, below = jax.lax.scan(down, top, (operator["factors"], values), unroll=UNROLL)
-        return jnp.concatenate([top[None], below]), surface_temperature
+        factors = jnp.broadcast_to(operator["factors"], half.shape)
+        _, below = jax.lax.scan(down, top, (factors, half), unroll=UNROLL)
+        return jnp.concatenate([top[None], below])
 
     def sample(self, model: Model, depths: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Interpolation weights between nodes."""
         return interpolation_weights(model.grid, depths)
 
     def temperatures(
-        self,
-        model: Model,
-        parameters: Values,
-        state: jax.Array,
-        sampler: tuple[jax.Array, jax.Array],
+        self, state: jax.Array, bottom: jax.Array, sampler: tuple[jax.Array, jax.Array]
     ) -> jax.Array:
         """Linear interpolation between nodes (K), shape (z, ...)."""
         upper, weight = sampler
