@@ -108,9 +108,10 @@ def _depths(ds: xr.Dataset, depth: Any, model: Model) -> np.ndarray[Any, Any]:
     elif depth is None:
         metres = np.array([z for z in USUAL_DEPTHS if z <= model.grid.depth])
     else:
-        coordinate = depth if isinstance(depth, xr.DataArray) else np.atleast_1d(depth)
-        named = xr.DataArray(np.zeros(np.shape(coordinate)), dims="depth")
-        metres = depths(named.assign_coords(depth=("depth", coordinate)), "depth=")
+        units = depth.attrs if isinstance(depth, xr.DataArray) else {}
+        values = np.atleast_1d(depth)
+        named = xr.DataArray(np.zeros(values.shape), dims=["depth"] * values.ndim)
+        metres = depths(named.assign_coords(depth=("depth", values, units)), "depth=")
     check_depths_in_column(metres, model.grid.depth)
     return metres
 

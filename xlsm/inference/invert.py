@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from xlsm.inference.gradient import first_order
 from xlsm.inference.least_squares import Fit, gauss_newton
-from xlsm.inference.objective import Data, Problem, residual_spread
+from xlsm.inference.objective import Data, Problem
 from xlsm.inference.posterior import laplace
 from xlsm.model.parameters import to_unbounded
 
@@ -129,7 +129,7 @@ def invert(
         status=status,
         cost=keep(fit.normal.cost),
         iterations=fit.iterations.astype(jnp.int32),
-        residual_std=keep(residual_spread(problem, data, fit.unbounded)),
+        residual_std=keep(_spread(problem, data, fit.normal.misfit)),
     )
 
 
@@ -146,6 +146,13 @@ def _best(fit: Fit, stations: int) -> Fit:
     station = jnp.arange(stations)
     chosen: Fit = jax.tree.map(lambda values: split(values)[..., station, best], fit)
     return chosen
+
+
+def _spread(problem: Problem, data: Data, misfit: jax.Array) -> jax.Array:
+    """Root mean square residuals, in units of the observables; NaN where there are none."""
+    present = [jnp.sum(~jnp.isnan(data.observations[n]), axis=(0, 1)) for n in problem.observed]
+    errors = jnp.stack([data.errors[name] for name in problem.observed])
+    return errors[:, None] * jnp.sqrt(2 * misfit / jnp.stack(present))
 
 
 def _status(

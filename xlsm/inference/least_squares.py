@@ -106,6 +106,7 @@ def gauss_newton(
     .. [1] Nielsen, H. B. (1999). Damping parameter in Marquardt's method. IMM-REP-1999-05, DTU.
     """
     count, items = start.shape
+    observables = len(problem.observed)
     starts = items // next(iter(data.forcing.values())).shape[-1]
 
     def take(item: jax.Array) -> Data:
@@ -123,7 +124,11 @@ def gauss_newton(
     def fresh(item: jax.Array) -> _Lanes:
         width = item.shape
         infinite = jnp.full(width, jnp.inf)
-        normal = Normal(infinite, jnp.zeros((count, *width)), jnp.zeros((count, count, *width)))
+        normal = Normal(
+            jnp.full((observables, *width), jnp.inf),
+            jnp.zeros((count, *width)),
+            jnp.zeros((count, count, *width)),
+        )
         point = start[:, jnp.minimum(item, items - 1)]
         return _Lanes(
             item=item,
@@ -156,7 +161,7 @@ def gauss_newton(
     empty = Fit(
         unbounded=jnp.full((count, items), jnp.nan),
         normal=Normal(
-            jnp.full(items, jnp.nan),
+            jnp.full((observables, items), jnp.nan),
             jnp.full((count, items), jnp.nan),
             jnp.full((count, count, items), jnp.nan),
         ),
@@ -207,7 +212,7 @@ def _propose(lane: _Lanes) -> _Lanes:
     limited = (step < lower) | (step > upper)
     limit = jnp.where(limited, jnp.clip(step, lower, upper), 0.0)
     pulled = gradient + jnp.sum(matrix * limit[None], axis=1)
-    rest, coupled = _without(limited, Normal(lane.normal.cost, pulled, matrix))
+    rest, coupled = _without(limited, Normal(lane.normal.misfit, pulled, matrix))
     step = jnp.where(limited, limit, -_solve(coupled, rest, lane.damping))
     step = jnp.clip(step, lower, upper)
     trial = lane.point + step
@@ -230,13 +235,23 @@ def _without(held: jax.Array, normal: Normal) -> tuple[jax.Array, jax.Array]:
 
 
 def _solve(matrix: jax.Array, vector: jax.Array, damping: Any) -> jax.Array:
-    """Solve ``(A + damping diag(A)) x = v`` with A scaled to a unit diagonal."""
+    """Solve ``(A + damping diag(A)) x = v`` with A scaled to a unit diagonal.
+
+    Gauss-Jordan elimination, which needs no pivoting for a positive definite matrix, over all
+    stations at once; shapes (P, P, ...), (P, ...).
+    """
     count = matrix.shape[0]
     scale = jnp.sqrt(jnp.maximum(jnp.einsum("ii...->i...", matrix), 1e-300))
-    unit = jnp.moveaxis(matrix / (scale[:, None] * scale[None]), (0, 1), (-2, -1))
-    damped = unit + jnp.asarray(damping)[..., None, None] * jnp.eye(count)
-    scaled = jnp.moveaxis(vector / scale, 0, -1)[..., None]
-    return jnp.moveaxis(jnp.linalg.solve(damped, scaled)[..., 0], -1, 0) / scale
+    unit = matrix / (scale[:, None] * scale[None])
+    eye = jnp.eye(count).reshape((count, count) + (1,) * (matrix.ndim - 2))
+    rows = jnp.concatenate([unit + damping * eye, (vector / scale)[:, None]], axis=1)
+
+    def eliminate(k: int, rows: jax.Array) -> jax.Array:
+        pivot = rows[k] / rows[k, k]
+        return (rows - rows[:, k][:, None] * pivot).at[k].set(pivot)
+
+    solved: jax.Array = jax.lax.fori_loop(0, count, eliminate, rows)
+    return solved[:, -1] / scale
 
 
 def decrement(point: jax.Array, normal: Normal) -> jax.Array:

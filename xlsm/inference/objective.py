@@ -15,7 +15,7 @@ from xlsm.model import column, tangent
 from xlsm.model.model import Model
 from xlsm.model.parameters import to_physical
 
-__all__ = ["Data", "Normal", "Problem", "cost", "normal_equations", "residual_spread"]
+__all__ = ["Data", "Normal", "Problem", "cost", "normal_equations"]
 
 Values = Mapping[str, jax.Array]
 
@@ -79,17 +79,22 @@ class Normal(NamedTuple):
 
     Parameters
     ----------
-    cost : array, shape (...)
-        Half the sum of squared residuals, each over its standard error.
+    misfit : array, shape (observables, ...)
+        Half the sum of squared residuals, each over its standard error, of each observable.
     gradient : array, shape (P, ...)
-        Its gradient, J^T r.
+        Gradient of their sum, J^T r.
     matrix : array, shape (P, P, ...)
         J^T J.
     """
 
-    cost: jax.Array
+    misfit: jax.Array
     gradient: jax.Array
     matrix: jax.Array
+
+    @property
+    def cost(self) -> jax.Array:
+        """Sum of all misfits, shape (...): what is minimised."""
+        return jnp.sum(self.misfit, axis=0)
 
 
 def parameters_of(problem: Problem, data: Data, unbounded: jax.Array) -> dict[str, jax.Array]:
@@ -115,8 +120,8 @@ def _predict(
     }
 
 
-def _whiten(problem: Problem, predicted: Values, now: Data) -> jax.Array:
-    """Residuals over their standard errors, zero where missing, shape (channels, ...)."""
+def _whiten(problem: Problem, predicted: Values, now: Data) -> list[jax.Array]:
+    """Residuals over their standard errors, zero where missing: (channels, ...) of each."""
     residuals = []
     for name in problem.observed:
         observed = now.observations[name]
@@ -124,14 +129,25 @@ def _whiten(problem: Problem, predicted: Values, now: Data) -> jax.Array:
         # the inner where keeps NaN out of the derivative of the outer one
         difference = predicted[name] - jnp.where(there, observed, 0.0)
         residuals.append(jnp.where(there, difference / now.errors[name], 0.0))
-    return jnp.concatenate(residuals)
+    return residuals
 
 
-def _at(data: Data, pick: Any) -> Data:
-    """Apply `pick` to every series of the data."""
-    return data._replace(
-        forcing=jax.tree.map(pick, data.forcing), observations=jax.tree.map(pick, data.observations)
-    )
+def _half_squares(residuals: list[jax.Array]) -> jax.Array:
+    """Half the sum of squares of each observable, shape (observables, ...)."""
+    return jnp.stack([0.5 * jnp.sum(r**2, axis=0) for r in residuals])
+
+
+def _series(data: Data) -> tuple[Any, Any, Any]:
+    """Give forcing and observations of each time, and the forcing of the next.
+
+    After the last time a step is taken that nobody looks at: cheaper than to compile what is
+    done at each time once more for the first.
+    """
+
+    def shift(series: jax.Array) -> jax.Array:
+        return jnp.concatenate([series[1:], series[-1:]])
+
+    return data.forcing, data.observations, jax.tree.map(shift, data.forcing)
 
 
 def cost(problem: Problem, data: Data, unbounded: jax.Array) -> jax.Array:
@@ -155,22 +171,19 @@ def cost(problem: Problem, data: Data, unbounded: jax.Array) -> jax.Array:
     operator = column.prepare(problem.model, parameters, data.dt)
     sampler = problem.model.stepper.sample(problem.model, data.depths)
 
-    def add(total: jax.Array, state: column.State, now: Data) -> jax.Array:
-        soil, surface = column.observe(problem.model, parameters, state, sampler)
-        predicted = _predict(problem, parameters, soil, surface, now.forcing)
-        return total + 0.5 * jnp.sum(_whiten(problem, predicted, now) ** 2, axis=0)
-
     def body(carry: tuple[column.State, jax.Array], series: Any) -> tuple[Any, None]:
         state, total = carry
         now = data._replace(forcing=series[0], observations=series[1])
-        state = column.step(problem.model, parameters, operator, state, now.forcing)
-        return (state, add(total, state, now)), None
+        soil, surface = column.observe(problem.model, parameters, state, sampler)
+        predicted = _predict(problem, parameters, soil, surface, now.forcing)
+        total += jnp.sum(_half_squares(_whiten(problem, predicted, now)), axis=0)
+        state = column.step(problem.model, parameters, operator, state, series[2])
+        return (state, total), None
 
-    first = _at(data, lambda series: series[0])
-    state = column.begin(problem.model, parameters, first.forcing)
-    rest = _at(data, lambda series: series[1:])
-    start = add(jnp.zeros(unbounded.shape[1:]), state, first)
-    (_, total), _ = jax.lax.scan(body, (state, start), (rest.forcing, rest.observations))
+    first = jax.tree.map(lambda series: series[0], data.forcing)
+    state = column.begin(problem.model, parameters, first)
+    carry = (state, jnp.zeros(unbounded.shape[1:]))
+    (_, total), _ = jax.lax.scan(body, carry, _series(data))
     return total
 
 
@@ -213,17 +226,19 @@ def normal_equations(problem: Problem, data: Data, unbounded: jax.Array) -> Norm
     def add(total: Normal, state: column.State, tangents: tangent.Tangents, now: Data) -> Normal:
         soil, soil_moved = tangent.observe(model, parameters, state, sampler, directions, tangents)
 
-        def residuals_of(parameters: Values, soil: jax.Array, surface: jax.Array) -> jax.Array:
+        def residuals_of(parameters: Values, soil: jax.Array, surface: jax.Array) -> Any:
             predicted = _predict(problem, parameters, soil, surface, now.forcing)
             return _whiten(problem, predicted, now)
 
-        residuals, slopes = tangent.push(
+        separate, separate_slopes = tangent.push(
             residuals_of,
             (parameters, soil, state[1]),
             (moved, jnp.moveaxis(soil_moved, 1, 0), tangents.surface),
         )
+        residuals = jnp.concatenate(separate)
+        slopes = jnp.concatenate(separate_slopes, axis=1)
         return Normal(
-            total.cost + 0.5 * jnp.sum(residuals**2, axis=0),
+            total.misfit + _half_squares(separate),
             total.gradient + jnp.sum(slopes * residuals, axis=1),
             total.matrix + jnp.sum(slopes[:, None] * slopes[None], axis=2),
         )
@@ -231,31 +246,20 @@ def normal_equations(problem: Problem, data: Data, unbounded: jax.Array) -> Norm
     def body(carry: Any, series: Any) -> tuple[Any, None]:
         state, tangents, total = carry
         now = data._replace(forcing=series[0], observations=series[1])
+        total = add(total, state, tangents, now)
         state, tangents = tangent.step(
-            model, parameters, operator, state, now.forcing, directions, tangents
+            model, parameters, operator, state, series[2], directions, tangents
         )
-        return (state, tangents, add(total, state, tangents, now)), None
+        return (state, tangents, total), None
 
-    first = _at(data, lambda series: series[0])
-    rest = _at(data, lambda series: series[1:])
+    first = jax.tree.map(lambda series: series[0], data.forcing)
+    state, tangents = tangent.begin(model, parameters, first, directions)
     count = len(order)
-    zero = Normal(jnp.zeros(batch), jnp.zeros((count, *batch)), jnp.zeros((count, count, *batch)))
-    state, tangents = tangent.begin(model, parameters, first.forcing, directions)
-    carry = (state, tangents, add(zero, state, tangents, first))
-    (_, _, total), _ = jax.lax.scan(body, carry, (rest.forcing, rest.observations))
+    zero = Normal(
+        jnp.zeros((len(problem.observed), *batch)),
+        jnp.zeros((count, *batch)),
+        jnp.zeros((count, count, *batch)),
+    )
+    (_, _, total), _ = jax.lax.scan(body, (state, tangents, zero), _series(data))
     back = np.argsort(order)  # to the order of the free parameters
-    return Normal(total.cost, total.gradient[back], total.matrix[back][:, back])
-
-
-def residual_spread(problem: Problem, data: Data, unbounded: jax.Array) -> jax.Array:
-    """Root mean square residual of each observable, in its units, shape (observables, ...).
-
-    NaN where an observable has no valid value.
-    """
-    parameters = parameters_of(problem, data, unbounded)
-    run = column.run(problem.model, parameters, data.forcing, data.dt, data.depths)
-    spreads = []
-    for name in problem.observed:
-        predicted = run[name] if name == "SoilTemp" else run[name][:, None]
-        spreads.append(jnp.sqrt(jnp.nanmean((predicted - data.observations[name]) ** 2, (0, 1))))
-    return jnp.stack(spreads)
+    return Normal(total.misfit, total.gradient[back], total.matrix[back][:, back])

@@ -88,6 +88,7 @@ def interpolation_weights(grid: UniformGrid, depths: jax.Array) -> tuple[jax.Arr
         round-off.
     """
     nodes = jnp.asarray(grid.node_depths)
-    upper = jnp.clip(jnp.searchsorted(nodes, depths, side="right") - 1, 0, grid.nodes - 2)
+    above = jnp.sum(nodes <= depths[:, None], axis=1)
+    upper = jnp.clip(above - 1, 0, grid.nodes - 2)
     weight = (depths - nodes[upper]) / (nodes[upper + 1] - nodes[upper])
     return upper, weight

@@ -65,7 +65,7 @@ def from_batch(array: Array, shape: tuple[int, ...]) -> Array:
     (2, 3, 5)
     """
     first = np.moveaxis(np.asarray(array), -1, 0)[: math.prod(shape)]
-    return np.ascontiguousarray(first.reshape(shape + first.shape[1:]))
+    return np.array(first.reshape(shape + first.shape[1:]), order="C")
 
 
 def apply_blocks(

@@ -20,6 +20,9 @@ def to_zarr(
     options = dict(storage_options) if storage_options else None
     # a ragged last block would otherwise decide the chunks of the store
     regular = ds.chunk({dim: max(sizes) for dim, sizes in ds.chunksizes.items()})
+    # Zarr has a specification for strings of variable length only
+    texts = {n: c.astype(object) for n, c in regular.coords.items() if c.dtype.kind == "U"}
+    regular = regular.assign_coords(texts)
     # zarr's own fill value is zero, and a status that was never written would read "converged"
     encoding = {
         name: {"fill_value": -1 if variable.dtype.kind == "i" else np.nan}

@@ -1,0 +1,90 @@
+"""Worker processes on this machine, and a result computed on them while somebody watches."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import dask
+import numpy as np
+import xarray as xr
+from distributed import Client, LocalCluster, as_completed, futures_of
+
+__all__ = ["compute_watched", "local_client"]
+
+
+@contextlib.contextmanager
+def local_client(workers: int) -> Iterator[Client]:
+    """Start worker processes of one thread each, and stop them at the end.
+
+    Parameters
+    ----------
+    workers : int
+        How many processes.
+
+    Yields
+    ------
+    distributed.Client
+        Connected to them, and the default as long as it lives.
+    """
+    settings = {
+        # JAX and fork deadlock
+        "distributed.worker.multiprocessing-method": "spawn",
+        # set before a worker starts: otherwise XLA uses all cores from each of the processes
+        "distributed.nanny.pre-spawn-environ.NPROC": "1",
+        "distributed.scheduler.worker-saturation": 1.0,
+    }
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(dask.config.set(settings))
+        # to start workers, distributed sets these in this process too
+        names = {"PYTHONHASHSEED", *dask.config.get("distributed.nanny.pre-spawn-environ")}
+        stack.callback(_restore, {name: os.environ.get(name) for name in names})
+        cluster = LocalCluster(
+            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=":0"
+        )
+        stack.enter_context(cluster)
+        yield stack.enter_context(Client(cluster))
+
+
+def _restore(before: dict[str, str | None]) -> None:
+    """Set environment variables as they were."""
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def compute_watched(
+    client: Client, lazy: xr.Dataset, variable: str, watch: Callable[[np.ndarray[Any, Any]], Any]
+) -> xr.Dataset:
+    """Compute a lazy Dataset on workers and tell of every block that is done.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Whose workers compute; they keep the result.
+    lazy : Dataset
+        What to compute.
+    variable : str
+        Variable whose blocks are reported; it should be small, since all of it comes here.
+    watch : callable
+        Called with each block of it, in the order of completion.
+
+    Returns
+    -------
+    Dataset
+        The same with every chunk computed.
+
+    Raises
+    ------
+    Exception
+        What a block raised on its worker.
+    """
+    persisted: xr.Dataset = client.persist(lazy)
+    # of the values alone: coordinates may be lazy, too
+    for _, block in as_completed(futures_of(persisted[variable].data), with_results=True):
+        watch(block)
+    return persisted
