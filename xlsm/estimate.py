@@ -22,6 +22,7 @@ from xlsm.model.parameters import ParameterSpec
 from xlsm.pipeline.blocks import apply_blocks, from_batch, to_batch
 from xlsm.simulate import complete, model_of
 from xlsm.validate import (
+    check_batch_dims,
     check_depths_in_column,
     depths,
     observed_errors,
@@ -110,6 +111,9 @@ def estimate(
         check_depths_in_column(metres, model.grid.depth)
         if "depth" not in observations["SoilTemp"].dims:
             observations["SoilTemp"] = observations["SoilTemp"].expand_dims("depth", -1)
+    check_batch_dims(
+        [*forcing, *observations.values(), *values.values(), *guesses], model.parameters
+    )
     specs = [model.parameters[name] for name in wanted]
     settings = Settings(
         problem=Problem(model, tuple(wanted), tuple(errors)),
@@ -219,7 +223,7 @@ def _bounds(treatment: Parameter, spec: ParameterSpec) -> tuple[float, float]:
 def _errors(
     observed: str | Iterable[str] | Mapping[str, float] | None, ds: xr.Dataset, known: set[str]
 ) -> dict[str, float]:
-    """Find the standard error of each observable; Qh and Qle only where the Bowen ratio is known."""
+    """Find the standard errors; Qh and Qle count only where the Bowen ratio is known."""
     errors = observed_errors(observed, ds)
     parts = [name for name in ("Qh", "Qle") if name in errors and "bowen_ratio" not in known]
     if parts and observed is not None:

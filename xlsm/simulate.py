@@ -18,6 +18,7 @@ from xlsm.model.batch import run_batch
 from xlsm.model.model import Model
 from xlsm.pipeline.blocks import apply_blocks, from_batch, to_batch
 from xlsm.validate import (
+    check_batch_dims,
     check_depths_in_column,
     depths,
     parameter_values,
@@ -60,6 +61,7 @@ def simulate(
     names = _outputs(outputs, values)
     settings = Settings(model, tuple(values), names, tuple(map(float, metres)), time_step(ds))
     forcing = [read_variable(ds, name) for name in model.forcing]
+    check_batch_dims([*forcing, *values.values()], model.parameters)
     output_dims = [("time", "depth") if name == "SoilTemp" else ("time",) for name in names]
     arrays = apply_blocks(
         _block,

@@ -17,6 +17,7 @@ from xlsm.units import check_plausible, in_canonical_units
 from xlsm.variables import OBSERVABLES, VARIABLES
 
 __all__ = [
+    "check_batch_dims",
     "check_core_dims",
     "check_depths_in_column",
     "check_plausible",
@@ -189,6 +190,39 @@ def check_core_dims(
                 f"{name} is split along {dim!r} into {len(chunks)} chunks, but every step of the "
                 f"model needs the one before: use ds.chunk({dim}=-1) and chunk a batch dimension."
             )
+
+
+def check_batch_dims(arrays: Iterable[xr.DataArray], parameters: Iterable[str]) -> None:
+    """Refuse batch dimensions whose names a result needs for something else.
+
+    Parameters
+    ----------
+    arrays : iterable of DataArray
+        Inputs of a verb.
+    parameters : iterable of str
+        Names of the model's parameters: each is a variable of the result.
+
+    Raises
+    ------
+    DimensionError
+        If a dimension is called like a parameter, or ``parameter``, ``parameter_``,
+        ``observable``.
+
+    Examples
+    --------
+    >>> check_batch_dims([xr.DataArray([0.2, 0.3], dims="albedo")], ["albedo"])
+    Traceback (most recent call last):
+    ...
+    xlsm.errors.DimensionError: A dimension cannot be called 'albedo': ...
+    """
+    taken = {*parameters, "parameter", "parameter_", "observable"}
+    for array in arrays:
+        for dim in array.dims:
+            if dim in taken:
+                raise DimensionError(
+                    f"A dimension cannot be called {dim!r}: the result has a variable or dimension "
+                    f"of that name. Rename it, e.g. .rename({{{dim!r}: 'case'}})."
+                )
 
 
 def observed_errors(

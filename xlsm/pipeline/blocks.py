@@ -101,6 +101,8 @@ def apply_blocks(
     tuple of DataArray
         In the order of `output_dims`; lazy where any input is.
     """
+    # a scalar coordinate, left from a selection, would clash with a dimension of the outputs
+    inputs = [array.drop_vars(set(array.coords) & set(output_sizes)) for array in inputs]
     unified = [array for array in xr.unify_chunks(*inputs) if isinstance(array, xr.DataArray)]
     core = {dim for dims in core_dims for dim in dims}
     result = xr.apply_ufunc(

@@ -1,0 +1,67 @@
+"""What the tests of the physics share: the paper's case, and the model run on plain numbers."""
+
+from functools import partial
+
+import jax
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+import xlsm
+from benchmarks import case
+from xlsm.model import column
+
+#: Parameters of the paper's synthetic case by name.
+TRUTH = dict(zip(case.FREE, case.TRUTH.tolist(), strict=True))
+#: The three ways to advance a step, the iterative one with a tolerance that makes it exact.
+SOLVERS = ("modal", "tridiagonal", xlsm.Jacobi(tolerance=1e-11))
+SOLVER_NAMES = ("modal", "tridiagonal", "jacobi")
+WEATHER = ("SWdown", "LWdown", "Tair")
+
+
+def paper_dataset():
+    """Forcing of the paper's case."""
+    time = pd.date_range("2024-06-01", periods=case.TIMES, freq="1h")
+    series = dict(zip(WEATHER, case.forcing(), strict=True))
+    return xr.Dataset({k: ("time", v) for k, v in series.items()}, {"time": time})
+
+
+def weather(times, step=3600.0):
+    """Days of changing weather, one station, as plain arrays."""
+    hour = np.arange(times) * step / 3600
+    return {
+        "SWdown": 700 * np.maximum(np.sin((hour - 6) * np.pi / 12), 0.0),
+        "LWdown": 320 + 20 * np.sin(hour / 7),
+        "Tair": 288 + 6 * np.sin((hour - 9) * np.pi / 12),
+    }
+
+
+@partial(jax.jit, static_argnums=0)
+def _run(model, parameters, forcing, dt, depths):
+    return column.run(model, parameters, forcing, dt, depths)
+
+
+def run(model, parameters, forcing, dt=3600.0, depths=(0.0,)):
+    """Outputs of the model as NumPy arrays; missing parameters take their defaults.
+
+    Parameters that are arrays have a batch shape; everything else is broadcast to it.
+    """
+    names = model.used(parameters)
+    values = {n: np.asarray(parameters.get(n, model.parameters[n].default)) for n in names}
+    series = {n: np.asarray(f, float) for n, f in forcing.items()}
+    batch = np.broadcast_shapes(
+        *(v.shape for v in values.values()), *(f.shape[1:] for f in series.values())
+    )
+    tail = (1,) * len(batch)
+    with jax.enable_x64(True):
+        out = _run(
+            model,
+            {n: np.broadcast_to(v, batch).astype(float) for n, v in values.items()},
+            {
+                n: np.broadcast_to(f if f.ndim > 1 else f.reshape(-1, *tail), (len(f), *batch))
+                for n, f in series.items()
+            },
+            np.float64(dt),
+            np.asarray(depths, float),
+        )
+        return {name: np.asarray(values) for name, values in out.items()}

@@ -1,0 +1,282 @@
+"""The command line: what it writes, what it says, how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from typer.testing import CliRunner, Result
+
+import xlsm
+from xlsm import store, tables
+from xlsm.cli import app
+from xlsm.demo import make_room
+
+TRUTH = {"albedo": 0.2, "combined_transfer_coefficient": 25.0}
+FIXED = "thermal_conductivity=0.8,heat_capacity=2.2e6,deep_temperature=293,emissivity=0.95"
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, list(map(str, arguments)), env={"COLUMNS": "200"})
+
+
+def said(result: Result) -> str:
+    """All output, with the line breaks of the terminal taken out."""
+    return " ".join(result.output.split())
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> xr.Dataset:
+    return xlsm.tutorial.network(stations=6, days=2, dead=2)
+
+
+@pytest.fixture
+def stations(network: xr.Dataset, tmp_path: Path) -> Path:
+    """A NetCDF file of six stations; the third one has no observations."""
+    path = tmp_path / "stations.nc"
+    network.to_netcdf(path, engine="h5netcdf")
+    return path
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_help_names_the_commands_and_no_argument_is_help() -> None:
+    for arguments in ([], ["--help"], ["-h"]):
+        output = run(*arguments).output
+        assert all(name in output for name in ("demo", "check", "simulate", "estimate"))
+
+
+def test_the_commands_import_little_before_they_run() -> None:
+    code = "import sys, xlsm.cli; print(*sys.modules)"
+    modules = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    ).stdout.split()
+    assert not {"distributed", "matplotlib", "pooch", "xlsm.demo"} & set(modules)
+
+
+class TestCheck:
+    def test_all_is_well(self) -> None:
+        result = run("check", "huang2025", "--model", "huang2025")
+        assert result.exit_code == 0, result.output
+        assert "No problem found" in result.output
+        assert "101 times, step 3600 s" in result.output
+        assert "Qle" not in result.output  # absent, and not needed
+
+    def test_problems_are_told_and_counted_in_the_exit_code(self, here: Path) -> None:
+        ds = xlsm.tutorial.open_dataset("huang2025").drop_vars("LWdown")
+        ds["Tair"] = ds.Tair.assign_attrs(units="degC")
+        ds.to_netcdf("odd.nc", engine="h5netcdf")
+        result = run("check", "odd.nc")
+        assert result.exit_code == 1
+        assert "LWdown: LWdown is not in the Dataset" in said(result)
+        assert "Tair: " in said(result)
+
+    def test_gaps_in_forcing_name_the_option_that_helps(self, here: Path) -> None:
+        ds = xlsm.tutorial.open_dataset("huang2025")
+        ds["Tair"][3] = np.nan
+        ds.to_netcdf("gap.nc", engine="h5netcdf")
+        assert "--time FROM/TO" in said(run("check", "gap.nc"))
+        assert run("check", "gap.nc", "--time", "2012-05-02/").exit_code == 0
+
+
+class TestEstimate:
+    def test_one_site_in_process(self, here: Path) -> None:
+        result = run(
+            *("estimate", "huang2025", "out.zarr", "--free", ",".join(TRUTH)),
+            *("--observed", "SoilTemp=0.1", "--fixed", FIXED, "--model", "huang2025"),
+            *("--time", "2012-05-01/2012-05-02", "--workers", "2"),
+        )
+        assert result.exit_code == 0, result.output
+        est = xr.load_dataset("out.zarr", engine="zarr")
+        for name, value in TRUTH.items():
+            assert float(est[name]) == pytest.approx(value, rel=1e-6)
+        assert "1 converged" in result.output
+        assert "25.000 ±" in said(result) or "25.00 ±" in said(result)
+
+    def test_stations_in_process_with_one_flagged(self, here: Path, stations: Path) -> None:
+        result = run(
+            *("estimate", stations, "out.zarr", "--free", "albedo", "--observed", "LWup"),
+            *("--chunk", "station=4"),
+        )
+        assert result.exit_code == 3, result.output
+        assert "Estimates of 6 stations" in result.output
+        assert "5 converged, 1 no_observations" in result.output
+        assert "S002: no_observations" in result.output
+        est = xr.load_dataset("out.zarr", engine="zarr")
+        assert est.status.values.tolist() == [0, 0, 4, 0, 0, 0]
+        assert est.attrs["observed"] == "LWup=5"
+
+    @pytest.mark.slow
+    def test_workers_give_what_one_process_gives(
+        self, here: Path, stations: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        common = ("--free", "albedo", "--observed", "LWup")
+        threads = {name: os.environ.get(name) for name in ("NPROC", "OMP_NUM_THREADS")}
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "SMALL", 0)  # the workers read the file
+            many = run("estimate", stations, "many.zarr", *common, "--workers", "2")
+        assert many.exit_code == 3, many.output
+        assert "6/6 1 flagged" in said(many)
+        assert {name: os.environ.get(name) for name in threads} == threads
+        one = run("estimate", stations, "one.zarr", *common, "--chunk", "station=3")
+        assert one.exit_code == 3, one.output
+        xr.testing.assert_identical(
+            xr.load_dataset("many.zarr", engine="zarr"), xr.load_dataset("one.zarr", engine="zarr")
+        )
+
+    def test_what_is_there_is_replaced_only_when_told(self, here: Path, stations: Path) -> None:
+        command = ("estimate", stations, "out.zarr", "--free", "albedo", "--observed", "LWup")
+        (here / "out.zarr").mkdir()
+        (here / "out.zarr" / "thesis.tex").touch()
+        result = run(*command)
+        assert result.exit_code == 1
+        assert "out.zarr exists: choose another name, or replace it with --overwrite" in said(
+            result
+        )
+        result = run(*command, "--overwrite")
+        assert result.exit_code == 1
+        assert "is no Zarr store" in said(result)
+        assert (here / "out.zarr" / "thesis.tex").exists()
+        xr.Dataset({"old": 1}).to_zarr("old.zarr", consolidated=False)
+        command = ("estimate", stations, "old.zarr", "--free", "albedo", "--observed", "LWup")
+        assert run(*command, "--overwrite").exit_code == 3
+        assert "old" not in xr.load_dataset("old.zarr", engine="zarr")
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["--free", "albeda"], "Error: 'albeda' is no parameter"),
+            (["--free", "albedo", "--fixed", "albedo=0.2"], "free and fixed at once"),
+            (["--free", "albedo", "--observed", "Lwup=5"], "Did you mean 'LWup'"),
+            (["--free", "albedo", "--method", "newton"], "unknown method 'newton'"),
+            (["--free", "albedo", "--model", "huang"], "unknown model 'huang'"),
+            (["--free", "albedo", "--chunk", "site=3"], "'site' is no dimension of stations"),
+            (["--free", "albedo", "--chunk", "station=0"], "station=0: must be at least 1"),
+            (["--free", "albedo", "--time", "2020/2021"], "the data run from 2024-06-01"),
+            (["--free", "albedo", "--time", "soon/later"], "expected FROM/TO"),
+        ],
+    )
+    def test_faults_are_told_plainly(
+        self, here: Path, stations: Path, arguments: list[str], message: str
+    ) -> None:
+        result = run("estimate", stations, "out.zarr", *arguments)
+        assert result.exit_code == 1
+        assert message in said(result)
+        assert "Traceback" not in result.output
+        assert not (here / "out.zarr").exists()
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["--free", "albedo", "--fixed", "emissivity"], "expected NAME=NUMBER"),
+            (["--free", "albedo", "--fixed", "emissivity=high"], "'high' is no number"),
+            (["--free", "albedo", "--chunk", "station=2.5"], "'2.5' is no whole number"),
+            (["--free", "albedo", "--observed", "LWup=much"], "'much' is no number"),
+            ([], "Missing option '--free'"),
+        ],
+    )
+    def test_misread_options_are_usage_errors(self, arguments: list[str], message: str) -> None:
+        result = run("estimate", "twin", "out.zarr", *arguments)
+        assert result.exit_code == 2
+        assert message in said(result)
+
+    def test_what_is_not_there_or_not_data(self, here: Path) -> None:
+        result = run("estimate", "twinn", "out.zarr", "--free", "albedo")
+        assert result.exit_code == 1
+        assert "there is no file or store twinn" in said(result)
+        assert "Did you mean 'twin'?" in said(result)
+        Path("notes.nc").write_text("not NetCDF")
+        result = run("estimate", "notes.nc", "out.zarr", "--free", "albedo")
+        assert result.exit_code == 1
+        assert "notes.nc cannot be read as a NetCDF file" in said(result)
+
+
+class TestSimulate:
+    def test_with_parameters_of_the_command_line(self, here: Path) -> None:
+        result = run(
+            *("simulate", "huang2025", "sim.zarr", "--set", "albedo=0.3"),
+            *("--depth", "0,0.05", "--outputs", "SoilTemp,LWup"),
+        )
+        assert result.exit_code == 0, result.output
+        assert "Wrote LWup, SoilTemp" in said(result) or "Wrote SoilTemp, LWup" in said(result)
+        sim = xr.load_dataset("sim.zarr", engine="zarr")
+        ds = xlsm.tutorial.open_dataset("huang2025")
+        expected = ds.lsm.simulate({"albedo": 0.3}, depth=[0, 0.05])
+        np.testing.assert_array_equal(sim.SoilTemp, expected.SoilTemp)
+        assert set(sim.data_vars) == {"SoilTemp", "LWup"}
+
+    def test_with_estimates(self, here: Path, network: xr.Dataset, stations: Path) -> None:
+        est = network.lsm.estimate("albedo", observed="LWup")
+        est.lsm.to_zarr("est.zarr")
+        result = run("simulate", stations, "sim.zarr", "--parameters", "est.zarr")
+        assert result.exit_code == 0, result.output
+        sim = xr.load_dataset("sim.zarr", engine="zarr")
+        # the stored stations are chunked and computed in blocks, so the last bits may differ
+        np.testing.assert_allclose(sim.LWup, network.lsm.simulate(est).LWup, rtol=1e-12)
+
+    def test_faults(self, here: Path) -> None:
+        both = run("simulate", "twin", "s.zarr", "--set", "albedo=0.2", "--parameters", "e.zarr")
+        assert both.exit_code == 2
+        assert "not both" in both.output
+        result = run("simulate", "huang2025", "s.zarr", "--depth", "0,deep")
+        assert result.exit_code == 2
+        result = run("simulate", "huang2025", "s.zarr", "--set", "albedo=2")
+        assert result.exit_code == 1
+        assert "albedo = 2 is outside its bounds" in said(result)
+
+
+def test_numbers_are_written_as_their_errors_allow() -> None:
+    assert tables.plus_minus(float("nan"), 1.0) == "-"
+    assert tables.plus_minus(0.25, float("nan")) == "0.25"
+    assert tables.plus_minus(0.0, 0.002) == "0.0000 ± 0.0020"
+    assert tables.plus_minus(12.0, 340.0) == "12 ± 340"
+
+
+def test_the_demo_replaces_only_what_is_its_own(here: Path) -> None:
+    (here / "xlsm-demo").mkdir()
+    (here / "xlsm-demo" / "thesis.tex").touch()
+    result = run("demo")
+    assert result.exit_code == 1
+    assert "did not write (thesis.tex)" in said(result)
+    result = run("demo", "--out", "xlsm-demo/thesis.tex")
+    assert "is a file" in said(result)
+    (here / "xlsm-demo" / "thesis.tex").unlink()
+    (here / "xlsm-demo" / "stations.zarr").mkdir()  # of an earlier demo
+    make_room(here / "xlsm-demo")
+    assert list((here / "xlsm-demo").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_the_demo_of_the_installed_command(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "xlsm", "demo", "--stations", "8"]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "8/8 1 flagged" in done.stdout
+    assert "Flagged: station S004, no_observations" in done.stdout
+    folder = tmp_path / "xlsm-demo"
+    assert {path.name for path in folder.iterdir()} == {
+        "stations.zarr",
+        "estimates.zarr",
+        "fit.png",
+    }
+    assert (folder / "fit.png").read_bytes().startswith(b"\x89PNG")
+    est = xr.load_dataset(folder / "estimates.zarr", engine="zarr")
+    truth = xlsm.tutorial.truth(xlsm.tutorial.network(8, dead=4))
+    for name in map(str, est.parameter.values):
+        errors = ((est[name] - truth[name]) / est[f"{name}_std"]).values
+        assert np.isnan(errors[4])
+        assert np.nanmax(abs(errors)) < 4
+    assert json.loads(est.attrs["model"]) == json.loads(truth.attrs["model"])

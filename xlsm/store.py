@@ -1,0 +1,151 @@
+"""Files and stores named on the command line: opened, checked, written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import fsspec
+import xarray as xr
+
+from xlsm import tutorial
+from xlsm.arguments import did_you_mean
+from xlsm.errors import DataNotFoundError, DimensionError, LSMError, TimeAxisError
+
+__all__ = ["check_output", "chunk_stations", "load_if_small", "open_input", "write_output"]
+
+#: Up to this size (bytes) an input is read at once, and its values are checked before the run.
+SMALL = 8_000_000
+#: Stations a block has by default, at most: enough to fill a core's cache.
+BLOCK = 64
+#: What marks a folder as a Zarr store.
+MARKS = ("zarr.json", ".zgroup", ".zmetadata")
+
+
+def open_input(source: str, time: str | None) -> xr.Dataset:
+    """Open a NetCDF file, a Zarr store or a tutorial data set; nothing large is read yet.
+
+    Parameters
+    ----------
+    source : str
+        Path, URL or name.
+    time : str or None
+        ``from/to``, both included; either may be empty.
+
+    Raises
+    ------
+    DataNotFoundError
+        If there is no such thing.
+    LSMError
+        If it cannot be read.
+    TimeAxisError
+        If no time is left, or `time` cannot be read.
+    """
+    ds = _open(source)
+    return ds if time is None else _select(ds, time)
+
+
+def _open(source: str) -> xr.Dataset:
+    if source in tutorial.NAMES and not Path(source).exists():
+        return tutorial.open_dataset(source)
+    if not _exists(source):
+        hint = did_you_mean(source, tutorial.NAMES, {})
+        raise DataNotFoundError(
+            f"there is no file or store {source}, nor a tutorial data set of that name.{hint} "
+            f"Tutorial data sets are {', '.join(tutorial.NAMES)}."
+        )
+    is_zarr = _is_zarr(source) or source.rstrip("/").endswith(".zarr")
+    try:
+        return xr.open_zarr(source, chunks=None) if is_zarr else xr.open_dataset(source)
+    except (ValueError, OSError) as error:
+        kind = "a Zarr store" if is_zarr else "a NetCDF file"
+        raise LSMError(f"{source} cannot be read as {kind}: {error}") from error
+
+
+def _select(ds: xr.Dataset, time: str) -> xr.Dataset:
+    first, _, last = time.partition("/")
+    if "time" not in ds.indexes:
+        raise TimeAxisError("--time cannot select: the data have no time coordinate")
+    try:
+        selected = ds.sel(time=slice(first.strip() or None, last.strip() or None))
+    except (ValueError, TypeError, KeyError) as error:
+        raise TimeAxisError(
+            f"--time {time} cannot be read: expected FROM/TO, e.g. 2012-05-01/2012-05-07 ({error})"
+        ) from error
+    if selected.sizes["time"] == 0:
+        times = ds.indexes["time"]
+        raise TimeAxisError(
+            f"--time {time} leaves nothing: the data run from {times[0]} to {times[-1]}"
+        )
+    return selected
+
+
+def chunk_stations(ds: xr.Dataset, sizes: Mapping[str, int], workers: int) -> xr.Dataset:
+    """Cut the batch dimensions into blocks; without any the data are read and stay whole.
+
+    Parameters
+    ----------
+    ds : Dataset
+        As `open_input` gives it.
+    sizes : mapping of str to int
+        Block sizes by dimension; none means about `BLOCK` stations, at least a block a worker.
+    workers : int
+        How many there will be.
+
+    Raises
+    ------
+    DimensionError
+        If a name is no batch dimension, or a size is less than 1.
+    """
+    forced = set(ds["Tair"].dims) | set(ds["SWdown"].dims) if {"Tair", "SWdown"} <= set(ds) else ()
+    batch = {str(dim): ds.sizes[dim] for dim in forced if dim not in ("time", "depth")}
+    for dim, size in sizes.items():
+        if dim not in batch:
+            hint = f"they are {', '.join(batch)}" if batch else "there is none"
+            raise DimensionError(f"--chunk: {dim!r} is no dimension of stations; {hint}")
+        if size < 1:
+            raise DimensionError(f"--chunk {dim}={size}: must be at least 1")
+    if not batch:
+        return ds.load()
+    longest = max(batch, key=lambda dim: batch[dim])
+    usual = {longest: max(1, min(BLOCK, -(-batch[longest] // max(1, workers))))}
+    return load_if_small(ds).chunk({**dict.fromkeys(ds.dims, -1), **(sizes or usual)})
+
+
+def load_if_small(ds: xr.Dataset) -> xr.Dataset:
+    """Read what fits; leave the rest lazy, each station's series whole."""
+    return ds.load() if ds.nbytes <= SMALL else ds.chunk({"time": -1} if "time" in ds.dims else {})
+
+
+def check_output(out: str, overwrite: bool) -> None:
+    """Refuse, before anything is computed, to write where something is.
+
+    Raises
+    ------
+    LSMError
+        If something is there, and it is no Zarr store or must not be replaced.
+    """
+    if not _exists(out):
+        return
+    if not overwrite:
+        raise LSMError(f"{out} exists: choose another name, or replace it with --overwrite")
+    if not _is_zarr(out):
+        raise LSMError(f"{out} exists and is no Zarr store: --overwrite does not replace it")
+
+
+def write_output(ds: xr.Dataset, out: str, overwrite: bool) -> None:
+    """Write a result, in place of the old one if it must be."""
+    if overwrite and _exists(out):
+        files, path = fsspec.core.url_to_fs(out)
+        files.rm(path, recursive=True)
+    ds.lsm.to_zarr(out)
+
+
+def _exists(url: str) -> bool:
+    files, path = fsspec.core.url_to_fs(url)
+    return bool(files.exists(path))
+
+
+def _is_zarr(url: str) -> bool:
+    files, path = fsspec.core.url_to_fs(url)
+    return any(files.exists(f"{path.rstrip('/')}/{mark}") for mark in MARKS)
