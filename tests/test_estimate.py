@@ -222,14 +222,26 @@ def test_what_temperature_cannot_tell_apart_has_infinite_errors(clean):
             "initial=0.3 is outside bounds=(0.1, 0.2)",
         ),
         ({"albedo": Parameter(initial=1.5)}, {}, ParameterError, "initial=1.5 is outside bounds"),
-        ({"albedo": Parameter(initial="dark")}, {}, LSMError, "albedo"),
-        ({"albedo": Parameter(bounds=("a", "b"))}, {}, LSMError, "albedo"),
-        ({"albedo": Parameter(bounds=(0.1,))}, {}, LSMError, "albedo"),
     ],
 )
 def test_bad_calls_are_refused(clean, free, options, error, words):
     with pytest.raises(error, match=re.escape(words)):
         clean.lsm.estimate(free, **options)
+
+
+@pytest.mark.parametrize(
+    ("treatment", "words"),
+    [
+        ({"initial": "dark"}, "initial must be a number"),
+        ({"initial": np.array([0.1, 0.2])}, "a DataArray where it differs"),
+        ({"bounds": ("a", "b")}, "bounds must be two numbers"),
+        ({"bounds": (0.1,)}, "bounds must be two numbers"),
+        ({"bounds": 5}, "bounds must be two numbers"),
+    ],
+)
+def test_senseless_treatments_are_refused(treatment, words):
+    with pytest.raises(ParameterError, match=words):
+        Parameter(**treatment)
 
 
 def test_initial_dataarray_outside_bounds_is_refused(clean):

@@ -23,6 +23,7 @@ INPUT = {
     *PHYSICS,
     "xlsm.arguments",
     "xlsm.axes",
+    "xlsm.dims",
     "xlsm.models",
     "xlsm.units",
     "xlsm.validate",
@@ -34,6 +35,7 @@ VERBS = {
     *PIPELINE,
     "xlsm.check",
     "xlsm.estimate",
+    "xlsm.free",
     "xlsm.identify",
     "xlsm.simulate",
 }

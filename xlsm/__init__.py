@@ -6,7 +6,7 @@ Importing the package adds ``.lsm`` to every `xarray.Dataset`; see `xlsm.accesso
 from xlsm import errors, models, tutorial
 from xlsm._version import __version__
 from xlsm.accessor import LSMAccessor
-from xlsm.estimate import Parameter
+from xlsm.free import Parameter
 from xlsm.model.bottom import FixedTemperature, UniformInitial, ZeroFlux
 from xlsm.model.grid import UniformGrid
 from xlsm.model.model import Model

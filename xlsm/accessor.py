@@ -9,7 +9,8 @@ import pandas as pd
 import xarray as xr
 
 from xlsm.check import check
-from xlsm.estimate import Parameter, estimate
+from xlsm.estimate import estimate
+from xlsm.free import Parameter
 from xlsm.model.model import Model
 from xlsm.pipeline.write import to_zarr
 from xlsm.plot.accessor import PlotAccessor
@@ -198,7 +199,7 @@ class LSMAccessor:
         --------
         >>> import xlsm
         >>> table = xlsm.tutorial.open_dataset("huang2025").lsm.check()
-        >>> (table.problem == "").all()
+        >>> bool((table.problem == "").all())
         True
         """
         return check(self._obj, model=model)

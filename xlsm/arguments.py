@@ -95,7 +95,10 @@ def parameter_values(
         if name not in model.parameters:
             raise ParameterError(_unknown_parameter(name, model))
     model.used(items)  # raises ParameterError where the names contradict each other
-    return {name: _parameter_value(value, model.parameters[name]) for name, value in items.items()}
+    return {
+        name: _parameter_value(value, model.parameters[name]).rename(name)
+        for name, value in items.items()
+    }
 
 
 def _unknown_parameter(name: str, model: Model) -> str:

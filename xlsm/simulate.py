@@ -13,10 +13,10 @@ import xarray as xr
 from xlsm import models
 from xlsm._version import __version__
 from xlsm.arguments import did_you_mean
-from xlsm.errors import MissingVariableError, ParameterError
+from xlsm.errors import DimensionError, MissingVariableError, ParameterError
 from xlsm.model.batch import run_batch
 from xlsm.model.model import Model
-from xlsm.pipeline.blocks import apply_blocks, from_batch, to_batch
+from xlsm.pipeline.blocks import apply_blocks, from_batch, outside_is_nan, to_batch
 from xlsm.validate import (
     check_batch_dims,
     check_depths_in_column,
@@ -112,7 +112,11 @@ def _depths(ds: xr.Dataset, depth: Any, model: Model) -> np.ndarray[Any, Any]:
     else:
         units = depth.attrs if isinstance(depth, xr.DataArray) else {}
         values = np.atleast_1d(depth)
-        named = xr.DataArray(np.zeros(values.shape), dims=["depth"] * values.ndim)
+        if values.ndim != 1 or values.size == 0 or values.dtype.kind not in "iuf":
+            raise DimensionError(
+                f"depth must be a number or a list of numbers (m, positive down), got {depth!r}"
+            )
+        named = xr.DataArray(np.zeros(values.shape), dims="depth")
         metres = depths(named.assign_coords(depth=("depth", values, units)), "depth=")
     check_depths_in_column(metres, model.grid.depth)
     return metres
@@ -125,6 +129,8 @@ def _outputs(outputs: str | Iterable[str] | None, values: Iterable[str]) -> tupl
         left_out = {"Qturb"} if split else {"Qh", "Qle"}
         return tuple(name for name in OBSERVABLES if name not in left_out)
     names = (outputs,) if isinstance(outputs, str) else tuple(outputs)
+    if not names:
+        raise MissingVariableError(f"no output asked for: name some of {', '.join(OBSERVABLES)}")
     for name in names:
         if name not in OBSERVABLES:
             raise MissingVariableError(
@@ -146,7 +152,10 @@ def _block(*arrays: Any, settings: Settings, size: int) -> Any:
     lanes = min(LANES, size)
     batch, shape = to_batch(arrays, core, -(-size // lanes) * lanes)
     forcing = dict(zip(forcing_names, batch, strict=False))
-    values = dict(zip(settings.parameters, batch[len(forcing) :], strict=True))
+    values = {
+        name: outside_is_nan(given, settings.model.parameters[name])
+        for name, given in zip(settings.parameters, batch[len(forcing) :], strict=True)
+    }
     with jax.enable_x64(True):
         result = run_batch(
             settings.model,

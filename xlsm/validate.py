@@ -12,7 +12,8 @@ import xarray as xr
 
 from xlsm.arguments import did_you_mean, parameter_values
 from xlsm.axes import check_depths_in_column, depths, time_step
-from xlsm.errors import DimensionError, MissingVariableError, ParameterError
+from xlsm.dims import check_batch_dims, check_core_dims
+from xlsm.errors import MissingVariableError, ParameterError
 from xlsm.units import check_plausible, in_canonical_units
 from xlsm.variables import OBSERVABLES, VARIABLES
 
@@ -132,97 +133,6 @@ def _near_matches(ds: xr.Dataset, name: str) -> list[str]:
     lower = {n.lower(): n for n in there}
     close = [lower[n] for n in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.7)]
     return list(dict.fromkeys([*same, *exact, *alike, *close]))[:3]
-
-
-def check_core_dims(
-    da: xr.DataArray,
-    name: str,
-    *,
-    core: Iterable[str] = ("time",),
-    optional: Iterable[str] | None = None,
-) -> None:
-    """Require the core dimensions, each in one chunk.
-
-    Parameters
-    ----------
-    da : xarray.DataArray
-        Any dimension but ``time`` and ``depth`` is a batch dimension and free.
-    name : str
-        Its name, for the error.
-    core : iterable of str
-        Dimensions that must be there.
-    optional : iterable of str, optional
-        Dimensions that may be there beside ``core``; by default those the table of variables
-        gives to ``name``.
-
-    Raises
-    ------
-    DimensionError
-        If a core dimension is missing or chunked, or ``time`` or ``depth`` is there and has no
-        business there.
-
-    Examples
-    --------
-    >>> check_core_dims(xr.DataArray([1.0], dims="hour"), "Tair")
-    Traceback (most recent call last):
-    ...
-    xlsm.errors.DimensionError: Tair has no dimension 'time'; it has ('hour',). ...
-    """
-    core = tuple(core)
-    if optional is None:
-        optional = VARIABLES[name].dims if name in VARIABLES else ()
-    allowed = {*core, *optional}
-    for dim in core:
-        if dim not in da.dims:
-            raise DimensionError(
-                f"{name} has no dimension {dim!r}; it has {da.dims}. "
-                f"Rename the one that is it: ds.rename({{'...': {dim!r}}})."
-            )
-    for dim in ("time", "depth"):
-        if dim in da.dims and dim not in allowed:
-            raise DimensionError(
-                f"{name} has a dimension {dim!r}, which is no batch dimension and which {name} "
-                f"cannot have; it has {da.dims}. Select one: ds[{name!r}].isel({dim}=0)."
-            )
-        chunks = da.chunksizes.get(dim, (1,))
-        if len(chunks) > 1:
-            raise DimensionError(
-                f"{name} is split along {dim!r} into {len(chunks)} chunks, but every step of the "
-                f"model needs the one before: use ds.chunk({dim}=-1) and chunk a batch dimension."
-            )
-
-
-def check_batch_dims(arrays: Iterable[xr.DataArray], parameters: Iterable[str]) -> None:
-    """Refuse batch dimensions whose names a result needs for something else.
-
-    Parameters
-    ----------
-    arrays : iterable of DataArray
-        Inputs of a verb.
-    parameters : iterable of str
-        Names of the model's parameters: each is a variable of the result.
-
-    Raises
-    ------
-    DimensionError
-        If a dimension is called like a parameter, or ``parameter``, ``parameter_``,
-        ``observable``.
-
-    Examples
-    --------
-    >>> check_batch_dims([xr.DataArray([0.2, 0.3], dims="albedo")], ["albedo"])
-    Traceback (most recent call last):
-    ...
-    xlsm.errors.DimensionError: A dimension cannot be called 'albedo': ...
-    """
-    taken = {*parameters, "parameter", "parameter_", "observable"}
-    for array in arrays:
-        for dim in array.dims:
-            if dim in taken:
-                raise DimensionError(
-                    f"A dimension cannot be called {dim!r}: the result has a variable or dimension "
-                    f"of that name. Rename it, e.g. .rename({{{dim!r}: 'case'}})."
-                )
 
 
 def observed_errors(

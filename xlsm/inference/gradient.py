@@ -14,6 +14,9 @@ from xlsm.inference.objective import Data, Problem, cost, normal_equations
 
 __all__ = ["first_order"]
 
+#: Points, state of the optimiser, steps so far, results, and whether to go on.
+_Carry = tuple[jax.Array, Any, jax.Array, Fit, jax.Array]
+
 #: Step of Adam in the unbounded parameters.
 LEARNING_RATE = 0.05
 #: Steps between two looks at the distance to the minimum.
@@ -89,23 +92,21 @@ def first_order(
         kept: Fit = jax.tree.map(partial(jnp.where, fit.converged), fit, latest)
         return kept
 
-    def burst(carry: tuple[jax.Array, Any, jax.Array, Fit]) -> tuple[Any, Any, jax.Array, Fit]:
-        point, state, count, fit = carry
-        steps = jnp.minimum(BURST[method], max_steps - count)
+    def burst(carry: _Carry) -> _Carry:
+        point, state, count, fit, _ = carry
+        fit = judge(point, count, fit)
+        going = jnp.any(~fit.converged & jnp.isfinite(fit.normal.cost))
+        steps = jnp.where(going, jnp.minimum(BURST[method], max_steps - count), 0)
 
         def one(_: int, inner: tuple[jax.Array, Any]) -> tuple[jax.Array, Any]:
             return step(*inner, data)
 
         point, state = jax.lax.fori_loop(0, steps, one, (point, state))
-        return point, state, count + steps, judge(point, count + steps, fit)
+        return point, state, count + steps, fit, steps > 0
 
-    def going(carry: tuple[jax.Array, Any, jax.Array, Fit]) -> jax.Array:
-        _, _, count, fit = carry
-        open_ = ~fit.converged & jnp.isfinite(fit.normal.cost)
-        return (count < max_steps) & jnp.any(open_)
-
-    normal = normal_equations(problem, data, start)
-    near = jnp.isfinite(normal.cost) & (decrement(start, normal) <= tolerance)
-    fit = Fit(start, normal, jnp.zeros(items, int), near)
+    shapes = jax.eval_shape(partial(normal_equations, problem), data, start)
+    normal = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
+    fit = Fit(start, normal, jnp.zeros(items, int), jnp.zeros(items, bool))
     state = jax.vmap(optimiser.init, in_axes=-1)(start)
-    return jax.lax.while_loop(going, burst, (start, state, jnp.array(0), fit))[3]
+    carry = (start, state, jnp.array(0), fit, jnp.array(True))
+    return jax.lax.while_loop(lambda carry: carry[-1], burst, carry)[3]

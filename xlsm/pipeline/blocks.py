@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-__all__ = ["apply_blocks", "from_batch", "to_batch"]
+from xlsm.model.parameters import ParameterSpec
+
+__all__ = ["apply_blocks", "from_batch", "outside_is_nan", "to_batch"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -66,6 +68,19 @@ def from_batch(array: Array, shape: tuple[int, ...]) -> Array:
     """
     first = np.moveaxis(np.asarray(array), -1, 0)[: math.prod(shape)]
     return np.array(first.reshape(shape + first.shape[1:]), order="C")
+
+
+def outside_is_nan(values: Any, spec: ParameterSpec) -> Any:
+    """Turn values outside the physical bounds into NaN: what was lazy could not be refused.
+
+    Examples
+    --------
+    >>> from xlsm.model.surface import ALBEDO
+    >>> outside_is_nan(np.array([0.2, 7.0]), ALBEDO)
+    array([0.2, nan])
+    """
+    lower, upper = spec.bounds
+    return np.where((values >= lower) & (values <= upper), values, np.nan)
 
 
 def apply_blocks(

@@ -28,14 +28,19 @@ def to_zarr(
         name: {"fill_value": -1 if variable.dtype.kind == "i" else np.nan}
         for name, variable in ds.data_vars.items()
     }
-    regular.to_zarr(
-        store,
-        mode="w-",
-        zarr_format=3,
-        encoding=encoding,
-        consolidated=False,
-        storage_options=options,
-    )
+    try:
+        regular.to_zarr(
+            store,
+            mode="w-",
+            zarr_format=3,
+            encoding=encoding,
+            consolidated=False,
+            storage_options=options,
+        )
+    except FileExistsError as error:
+        raise FileExistsError(
+            f"{store} exists already and is left as it is: write to another name, or remove it"
+        ) from error
     with warnings.catch_warnings():
         # readers that do not know consolidated metadata skip it
         warnings.filterwarnings("ignore", message="Consolidated metadata")

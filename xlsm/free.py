@@ -1,0 +1,135 @@
+"""The free parameters of an estimation: how the caller wants them treated, and from where."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from xlsm.arguments import parameter_values
+from xlsm.errors import ParameterError
+from xlsm.model.model import Model
+from xlsm.model.parameters import ParameterSpec
+from xlsm.simulate import complete
+
+__all__ = ["Parameter", "bounds_of", "is_real", "values_of", "wanted_of"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """How to treat a free parameter.
+
+    Parameters
+    ----------
+    bounds : tuple of float, optional
+        Limits (lower, upper) in the parameter's units, inside its physical bounds, which are
+        the default.
+    initial : float or DataArray, optional
+        First guess; by default the parameter's default value.
+
+    Examples
+    --------
+    >>> Parameter(bounds=(0.1, 0.4))
+    Parameter(bounds=(0.1, 0.4), initial=None)
+    """
+
+    bounds: tuple[float, float] | None = None
+    initial: Any = None
+
+    def __post_init__(self) -> None:
+        """Refuse what can be no bounds and no first guess, whatever the parameter."""
+        if self.bounds is not None and not (np.shape(self.bounds) == (2,) and is_real(self.bounds)):
+            raise ParameterError(f"bounds must be two numbers, (lower, upper); got {self.bounds!r}")
+        guess = self.initial
+        if guess is not None and not (
+            is_real(guess) and (isinstance(guess, xr.DataArray) or np.ndim(guess) == 0)
+        ):
+            raise ParameterError(
+                f"initial must be a number, or a DataArray where it differs between stations; "
+                f"got {guess!r}"
+            )
+
+
+def is_real(values: Any) -> bool:
+    """Whether something holds real numbers; lazy data are not computed."""
+    dtype = values.dtype if hasattr(values, "dtype") else np.asarray(values).dtype
+    return dtype.kind in "iuf"
+
+
+def wanted_of(free: str | Iterable[str] | Mapping[str, Parameter]) -> dict[str, Parameter]:
+    """Names of the free parameters and how to treat them."""
+    names = [free] if isinstance(free, str) else free
+    wanted = dict(names) if isinstance(names, Mapping) else {n: Parameter() for n in names}
+    if not wanted:
+        raise ParameterError('there is nothing to estimate: name parameters, e.g. free=["albedo"]')
+    for name, treatment in wanted.items():
+        if not isinstance(treatment, Parameter):
+            raise ParameterError(
+                f"free[{name!r}] must be an xlsm.Parameter, got {treatment!r}; a known value "
+                f"belongs into fixed={{{name!r}: ...}}"
+            )
+    return wanted
+
+
+def values_of(
+    wanted: Mapping[str, Parameter], fixed: Mapping[str, Any] | xr.Dataset | None, model: Model
+) -> tuple[list[xr.DataArray], dict[str, xr.DataArray]]:
+    """First guesses of the free parameters, and values of all others."""
+    known = model.parameters
+    given = {str(name): value for name, value in (fixed or {}).items()}
+    if isinstance(fixed, xr.Dataset):  # an estimate: what is free now is no longer fixed
+        given = {name: v for name, v in given.items() if name in known and name not in wanted}
+    both = [name for name in wanted if name in given]
+    if both:
+        raise ParameterError(f"{', '.join(both)}: free and fixed at once; leave out one of them")
+    guesses = {
+        name: _guess(treatment, known[name]) if name in known else 0.0
+        for name, treatment in wanted.items()
+    }
+    checked = parameter_values({**given, **guesses}, model)
+    for name, treatment in wanted.items():
+        _check_inside(checked[name], bounds_of(treatment, known[name]))
+    unused = set(wanted) - set(model.used(checked))
+    if unused:
+        raise ParameterError(f"{', '.join(unused)} cannot be estimated: the model does not use it")
+    return (
+        [checked[name] for name in wanted],
+        complete({name: checked[name] for name in given}, model, wanted),
+    )
+
+
+def _guess(treatment: Parameter, spec: ParameterSpec) -> Any:
+    """Where to start: as told, at the default, or amid the caller's bounds."""
+    lower, upper = bounds_of(treatment, spec)
+    if treatment.initial is None:
+        if lower < spec.default < upper:
+            return spec.default
+        return math.sqrt(lower * upper) if spec.scale == "log" else (lower + upper) / 2
+    return treatment.initial
+
+
+def _check_inside(guess: xr.DataArray, bounds: tuple[float, float]) -> None:
+    """Refuse first guesses outside the caller's bounds; lazy ones are not looked at."""
+    lower, upper = bounds
+    if guess.chunks is None and ((guess < lower) | (guess > upper)).any():
+        outside = guess.values[((guess < lower) | (guess > upper)).values].flat[0]
+        raise ParameterError(
+            f"{guess.name}: initial={outside:g} is outside bounds=({lower:g}, {upper:g})"
+        )
+
+
+def bounds_of(treatment: Parameter, spec: ParameterSpec) -> tuple[float, float]:
+    """Give the caller's bounds, which must lie inside the physical ones, or else these."""
+    if treatment.bounds is None:
+        return spec.bounds
+    lower, upper = map(float, treatment.bounds)
+    if not spec.bounds[0] <= lower < upper <= spec.bounds[1]:
+        raise ParameterError(
+            f"{spec.name}: bounds=({lower:g}, {upper:g}) must be ordered and inside the physical "
+            f"bounds, {spec.bounds[0]:g} to {spec.bounds[1]:g} {spec.units}"
+        )
+    return lower, upper
