@@ -142,7 +142,9 @@ def _method(
     for name, value in given.items():
         whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
         if not whole or not least[name] <= value < 2**31:
-            raise ParameterError(f"{name} must be a whole number from {least[name]} on, got {value!r}")
+            raise ParameterError(
+                f"{name} must be a whole number from {least[name]} on, got {value!r}"
+            )
     if not (is_real(tolerance) and tolerance > 0):
         raise ParameterError(f"tolerance must be a positive number, got {tolerance!r}")
     return method, int(max_steps), float(tolerance)
