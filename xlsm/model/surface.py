@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 from collections.abc import Callable, Mapping
 
@@ -27,7 +28,7 @@ NEWTON_STEPS = 8
 
 
 @dataclasses.dataclass(frozen=True)
-class BareSurface:
+class BareSurface(abc.ABC):
     """A surface without heat capacity of its own: the top soil node is the surface.
 
     Subclasses say what leaves the surface as radiation (`upwelling`).
@@ -43,6 +44,7 @@ class BareSurface:
         """Variables read at each time."""
         return ("SWdown", "LWdown")
 
+    @abc.abstractmethod
     def upwelling(
         self,
         surface_temperature: jax.Array,
@@ -50,7 +52,6 @@ class BareSurface:
         parameters: Mapping[str, jax.Array],
     ) -> tuple[jax.Array, jax.Array]:
         """Shortwave and longwave radiation leaving the surface (W m-2), shapes (...)."""
-        raise NotImplementedError
 
     def solve(
         self,
