@@ -7,6 +7,7 @@ from xlsm import errors, models, tutorial
 from xlsm._version import __version__
 from xlsm.accessor import LSMAccessor
 from xlsm.free import Parameter
+from xlsm.inference.invert import Status
 from xlsm.model.bottom import FixedTemperature, UniformInitial, ZeroFlux
 from xlsm.model.grid import UniformGrid
 from xlsm.model.model import Model
@@ -25,6 +26,7 @@ __all__ = [
     "Model",
     "PaperRadiation",
     "Parameter",
+    "Status",
     "Tridiagonal",
     "UniformGrid",
     "UniformInitial",
