@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Tridiagonal"]
 
-#: Depth steps handled in one turn of the sweeps' loops: fewer turns, more code to compile.
-UNROLL = 8
-
 
 @dataclasses.dataclass(frozen=True)
 class Tridiagonal(Direct):
@@ -46,7 +43,7 @@ class Tridiagonal(Direct):
             return above / pivot, (above / pivot, pivot)
 
         rows = (conductance[:-1], conductance[1:], diagonal[1:-1])
-        _, (factors, pivots) = jax.lax.scan(eliminate, last, rows, reverse=True, unroll=UNROLL)
+        _, (factors, pivots) = jax.lax.scan(eliminate, last, rows, reverse=True)
         factors = jnp.concatenate([factors, last[None]])
         return {
             "storage": operator["storage"],
@@ -84,7 +81,7 @@ class Tridiagonal(Direct):
             jnp.broadcast_to(conductance[1:], inner.shape),
             jnp.broadcast_to(pivots[:-1], inner.shape),
         )
-        _, values = jax.lax.scan(up, last, rows, reverse=True, unroll=UNROLL)
+        _, values = jax.lax.scan(up, last, rows, reverse=True)
         half = jnp.concatenate([values, last[None]])
         return half, operator["slope"] * (heat[0] + conductance[0] * half[0])
 
@@ -100,7 +97,7 @@ class Tridiagonal(Direct):
             return temperature, temperature
 
         factors = jnp.broadcast_to(operator["factors"], half.shape)
-        _, below = jax.lax.scan(down, top, (factors, half), unroll=UNROLL)
+        _, below = jax.lax.scan(down, top, (factors, half))
         return jnp.concatenate([top[None], below])
 
     def sample(self, model: Model, depths: jax.Array) -> tuple[jax.Array, jax.Array]:
