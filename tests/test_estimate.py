@@ -221,7 +221,12 @@ def test_what_temperature_cannot_tell_apart_has_infinite_errors(clean):
             ParameterError,
             "initial=0.3 is outside bounds=(0.1, 0.2)",
         ),
-        ({"albedo": Parameter(initial=1.5)}, {}, ParameterError, "initial=1.5 is outside bounds"),
+        (
+            {"albedo": Parameter(initial=1.5)},
+            {},
+            ParameterError,
+            "albedo = 1.5 is outside its bounds",
+        ),
     ],
 )
 def test_bad_calls_are_refused(clean, free, options, error, words):

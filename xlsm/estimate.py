@@ -143,10 +143,10 @@ def _method(
         whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
         if not whole or not least[name] <= value < 2**31:
             raise ParameterError(
-                f"{name} must be a whole number from {least[name]} on, got {value!r}"
+                f"{name} must be a whole number of at least {least[name]}, got {value!r}"
             )
     if not (is_real(tolerance) and tolerance > 0):
-        raise ParameterError(f"tolerance must be a positive number, got {tolerance!r}")
+        raise ParameterError(f"tolerance must be positive, got {tolerance!r}")
     return method, int(max_steps), float(tolerance)
 
 
