@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pickle
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -195,3 +196,12 @@ def test_the_parameters_in_use(model, given, turbulent):
 def test_contradictory_parameters_are_refused(model, given, message):
     with pytest.raises(ParameterError, match=message):
         model.used(given)
+
+
+def test_readme_lists_every_parameter():
+    """Its table is written by hand and must say what the declarations say."""
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    for spec in xlsm.Model().parameters.values():
+        lower, upper = spec.bounds
+        row = f"| `{spec.name}` | {spec.symbol} | {spec.units} | {spec.default:g} |"
+        assert f"{row} {lower:g} to {upper:g} |" in readme

@@ -63,8 +63,8 @@ class LSMAccessor:
         Dataset
             On the Dataset's times: ``SoilTemp`` (..., time, depth) and ``AvgSurfT`` (..., time)
             in K; ``SWup``, ``LWup``, ``Qg``, and ``Qh`` and ``Qle``, or, without a Bowen ratio,
-            their sum ``Qturb``, (..., time) in W m-2. Where forcing is NaN, everything after it
-            is.
+            their sum ``Qturb``, (..., time) in W m-2. Where forcing is NaN, or a value that
+            cannot be (-9999, say), everything after it is NaN.
 
         Raises
         ------
@@ -143,6 +143,14 @@ class LSMAccessor:
             squared residuals over their errors), ``iterations`` (...); ``residual_std_<obs>``
             (...), the root mean square residual. It is a valid set of parameters for `simulate`.
 
+            ``status`` (`xlsm.Status`): 0 ``converged``; 1 ``at_bound``, a parameter ended at a
+            bound, its standard error is NaN and those of the others hold for it there; 2
+            ``not_identifiable``, some parameters leave no trace in the data, their standard
+            errors are infinite. Beyond these there are no estimates, only NaN: 3
+            ``limit_reached`` (give ``max_steps``), 4 ``no_observations``, 5
+            ``too_few_observations``, 6 ``forcing_gap``, 7 ``missing_parameter``, 8
+            ``non_finite_cost``, 9 ``implausible_values``, such as a fill value.
+
         Raises
         ------
         LSMError
@@ -153,6 +161,12 @@ class LSMAccessor:
         -----
         Standard errors are those of Laplace's approximation, ``(J^T R^-1 J)^-1``, and take the
         stated standard errors of the observations at their word and as independent.
+
+        The column starts at one temperature, ``initial_temperature`` or else
+        ``deep_temperature``, which no soil has: on real data begin some days early, and make the
+        observations of those days NaN.
+
+        ``xlsm.Model().parameters`` lists all parameters with units, defaults and bounds.
 
         Examples
         --------
@@ -221,7 +235,7 @@ class LSMAccessor:
 
         Examples
         --------
-        >>> import tempfile, xlsm
+        >>> import tempfile, xarray as xr, xlsm
         >>> ds = xlsm.tutorial.open_dataset("huang2025")
         >>> folder = tempfile.TemporaryDirectory()
         >>> ds.lsm.simulate().lsm.to_zarr(f"{folder.name}/sim.zarr")

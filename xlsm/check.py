@@ -12,6 +12,7 @@ from xlsm import models
 from xlsm.axes import check_depths_in_column, depths, time_step, time_text
 from xlsm.errors import LSMError
 from xlsm.model.model import Model
+from xlsm.pipeline.blocks import implausible
 from xlsm.units import check_plausible, in_canonical_units, units_of
 from xlsm.validate import check_core_dims, find_variable
 from xlsm.variables import OBSERVABLES, VARIABLES
@@ -123,11 +124,29 @@ def _variable_row(ds: xr.Dataset, name: str, role: str) -> dict[str, Any]:
                 "select times without, ds.sel(time=slice(...)), or fill them, "
                 f"ds[{name!r}].interpolate_na('time')."
             )
+        problems += _outside(values, name)
         check_plausible(values, name)
     except LSMError as error:
         problems.append(str(error))
     row["problem"] = " ".join(problems)
     return row
+
+
+def _outside(da: xr.DataArray, name: str) -> list[str]:
+    """Say how many values in memory cannot be, and where the first of them is."""
+    if da.chunks is not None:
+        return []
+    lower, upper = VARIABLES[name].plausible
+    bad = implausible(da.values, (lower, upper))
+    if not bad.any():
+        return []
+    place = dict(zip(map(str, da.dims), np.argwhere(bad)[0].tolist(), strict=True))
+    return [
+        f"{int(bad.sum())} of {da.size} values are outside {lower:g} to {upper:g} "
+        f"{VARIABLES[name].units}, the first, {da.values[bad][0]:g}, at {place}. A station with "
+        f"such a value is flagged and not estimated; are they fill values? "
+        f"ds[{name!r}].where(ds[{name!r}] > ...) makes them missing."
+    ]
 
 
 def _conversion(found: str, expected: str) -> str:

@@ -196,6 +196,8 @@ def estimate(
                 est = run().compute()
             store.write_output(est, out, overwrite)
     console.print(tables.estimate_table(est))
+    for line in tables.residual_lines(est):
+        console.print(line, markup=False, highlight=False)
     counts = tables.status_counts(est)
     said = ", ".join(f"{count:,} {word}" for word, count in counts.items())
     console.print(f"Wrote {out}: {said}", highlight=False)

@@ -70,6 +70,7 @@ def estimate(
         problem=Problem(model, tuple(wanted), tuple(errors)),
         fixed=tuple(values),
         errors=tuple(errors.values()),
+        plausible=tuple(VARIABLES[name].plausible for name in (*model.forcing, *errors)),
         dt=time_step(ds),
         depths=tuple(map(float, metres)),
         bounds=tuple(bounds_of(wanted[spec.name], spec) for spec in specs),

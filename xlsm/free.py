@@ -80,6 +80,10 @@ def values_of(
 ) -> tuple[list[xr.DataArray], dict[str, xr.DataArray]]:
     """First guesses of the free parameters, and values of all others."""
     known = model.parameters
+    if fixed is not None and not isinstance(fixed, Mapping):
+        raise ParameterError(
+            f"fixed must map names to values, e.g. {{'emissivity': 0.95}}; got {fixed!r}"
+        )
     given = {str(name): value for name, value in (fixed or {}).items()}
     if isinstance(fixed, xr.Dataset):  # an estimate: what is free now is no longer fixed
         given = {name: v for name, v in given.items() if name in known and name not in wanted}

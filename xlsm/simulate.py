@@ -16,7 +16,13 @@ from xlsm.arguments import did_you_mean
 from xlsm.errors import DimensionError, MissingVariableError, ParameterError
 from xlsm.model.batch import run_batch
 from xlsm.model.model import Model
-from xlsm.pipeline.blocks import apply_blocks, from_batch, outside_is_nan, to_batch
+from xlsm.pipeline.blocks import (
+    apply_blocks,
+    from_batch,
+    implausible,
+    outside_is_nan,
+    to_batch,
+)
 from xlsm.validate import (
     check_batch_dims,
     check_depths_in_column,
@@ -25,7 +31,7 @@ from xlsm.validate import (
     read_variable,
     time_step,
 )
-from xlsm.variables import OBSERVABLES, attributes
+from xlsm.variables import OBSERVABLES, VARIABLES, attributes
 
 __all__ = ["complete", "model_of", "simulate"]
 
@@ -151,7 +157,10 @@ def _block(*arrays: Any, settings: Settings, size: int) -> Any:
     core = [1] * len(forcing_names) + [0] * len(settings.parameters)
     lanes = min(LANES, size)
     batch, shape = to_batch(arrays, core, -(-size // lanes) * lanes)
-    forcing = dict(zip(forcing_names, batch, strict=False))
+    forcing = {
+        name: np.where(implausible(series, VARIABLES[name].plausible), np.nan, series)
+        for name, series in zip(forcing_names, batch, strict=False)
+    }
     values = {
         name: outside_is_nan(given, settings.model.parameters[name])
         for name, given in zip(settings.parameters, batch[len(forcing) :], strict=True)

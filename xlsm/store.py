@@ -123,8 +123,12 @@ def check_output(out: str, overwrite: bool) -> None:
     Raises
     ------
     LSMError
-        If something is there, and it is no Zarr store or must not be replaced.
+        If something is there, and it is no Zarr store or must not be replaced, or if the name is
+        that of another kind of file.
     """
+    if out.rstrip("/").endswith((".nc", ".nc4", ".h5", ".csv")):
+        stem = out.rsplit(".", 1)[0]
+        raise LSMError(f"{out}: results are written as Zarr stores; call it {stem}.zarr")
     if not _exists(out):
         return
     if not overwrite:

@@ -136,6 +136,25 @@ def _stations(est: xr.Dataset, chosen: Iterable[int] | None = None) -> Iterator[
         )
 
 
+def residual_lines(est: xr.Dataset) -> list[str]:
+    """Say how well each observable is fitted, beside the error it was stated to have.
+
+    Examples
+    --------
+    >>> est = xr.Dataset({"residual_std_LWup": ((), 5.3, {"units": "W m-2"})})
+    >>> residual_lines(est.assign_attrs(observed="LWup=5"))
+    ['LWup: RMS residual 5.3 W m-2, stated error 5']
+    """
+    lines = []
+    for part in est.attrs["observed"].split(", "):
+        name, _, error = part.partition("=")
+        residual = est[f"residual_std_{name}"]
+        many = f", median of {residual.size} stations" if residual.size > 1 else ""
+        value = f"{float(residual.median()):.3g} {residual.units}{many}"
+        lines.append(f"{name}: RMS residual {value}, stated error {error}")
+    return lines
+
+
 def status_counts(est: xr.Dataset) -> dict[str, int]:
     """Count the stations by what became of them, the most common first."""
     codes, counts = np.unique(est["status"].values, return_counts=True)

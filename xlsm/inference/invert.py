@@ -33,6 +33,7 @@ class Status(enum.IntEnum):
     forcing_gap = 6
     missing_parameter = 7
     non_finite_cost = 8
+    implausible_values = 9
 
 
 class Estimate(NamedTuple):

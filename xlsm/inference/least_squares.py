@@ -24,6 +24,8 @@ SUFFICIENT = 1e-4
 ROUND_OFF = 1e-13
 #: After so many steps in a row that promise less than round-off there is nothing left to gain.
 SETTLED = 4
+#: ... provided that the minimum is this near (standard errors): heavy damping promises little, too.
+RESOLVED = 1e-3
 
 
 class Fit(NamedTuple):
@@ -180,11 +182,14 @@ def _judge(
     finite = jnp.isfinite(evaluated.cost)
     fall = lane.normal.cost - evaluated.cost
     slack = ROUND_OFF * lane.normal.cost
-    accepted = finite & (first | (fall + slack >= SUFFICIENT * lane.predicted))
+    # at a bound a shortened step can promise nothing: then it must at least not lead up
+    promised = jnp.maximum(lane.predicted, 0.0)
+    accepted = finite & (first | (fall + slack >= SUFFICIENT * promised))
 
     # below round-off the fall is noise and must not move the damping
-    settled = ~first & (lane.predicted <= slack)
-    ratio = jnp.where(first | settled, 1.0, fall / lane.predicted)
+    settled = ~first & (jnp.abs(lane.predicted) <= slack)
+    ratio = jnp.where(promised > 0, fall / lane.predicted, 0.5)
+    ratio = jnp.where(first | settled, 1.0, ratio)
     shrink = jnp.clip(1 - (2 * ratio - 1) ** 3, 1 / 3, 2.0)
     damping = jnp.where(
         first, lane.damping, lane.damping * jnp.where(accepted, shrink, lane.growth)
@@ -196,7 +201,8 @@ def _judge(
         growth=jnp.where(accepted, 2.0, 2 * lane.growth),
         settled=jnp.where(settled, lane.settled + 1, 0),
     )
-    near = (decrement(lane.point, lane.normal) <= tolerance) | (lane.settled >= SETTLED)
+    distance = decrement(lane.point, lane.normal)
+    near = (distance <= tolerance) | ((lane.settled >= SETTLED) & (distance <= RESOLVED))
     converged = ~jnp.isinf(lane.normal.cost) & near
     stuck = (first & ~finite) | (damping > LAST_DAMPING)
     return lane, converged, stuck & ~converged

@@ -15,7 +15,7 @@ import xarray as xr
 
 from xlsm.model.parameters import ParameterSpec
 
-__all__ = ["apply_blocks", "from_batch", "outside_is_nan", "to_batch"]
+__all__ = ["apply_blocks", "from_batch", "implausible", "outside_is_nan", "to_batch"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -81,6 +81,19 @@ def outside_is_nan(values: Any, spec: ParameterSpec) -> Any:
     """
     lower, upper = spec.bounds
     return np.where((values >= lower) & (values <= upper), values, np.nan)
+
+
+def implausible(values: Array, plausible: tuple[float, float]) -> Array:
+    """Mark finite values that cannot be: fill values, wrong units, dead sensors.
+
+    Examples
+    --------
+    >>> implausible(np.array([290.0, np.nan, -9999.0]), (200.0, 380.0))
+    array([False, False,  True])
+    """
+    lower, upper = plausible
+    outside: Array = np.isfinite(values) & ((values < lower) | (values > upper))
+    return outside
 
 
 def apply_blocks(

@@ -8,9 +8,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from xlsm.inference.invert import invert
+from xlsm.inference.invert import Status, invert
 from xlsm.inference.objective import Data, Problem
-from xlsm.pipeline.blocks import from_batch, outside_is_nan, to_batch
+from xlsm.pipeline.blocks import from_batch, implausible, outside_is_nan, to_batch
 
 __all__ = ["Settings", "estimate_block"]
 
@@ -24,11 +24,15 @@ ACCELERATOR_LANES = 4096
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What a block needs to know beside its numbers; hashable and picklable."""
+    """What a block needs to know beside its numbers; hashable and picklable.
+
+    ``plausible`` has the range of each series, forcing first, then the observations.
+    """
 
     problem: Problem
     fixed: tuple[str, ...]
     errors: tuple[float, ...]
+    plausible: tuple[tuple[float, float], ...]
     dt: float
     depths: tuple[float, ...]
     bounds: tuple[tuple[float, float], ...]
@@ -47,6 +51,11 @@ def estimate_block(*arrays: Any, settings: Settings, size: int) -> tuple[np.ndar
     rest = len(settings.fixed) + len(problem.free)
     core = [1] * len(problem.model.forcing) + channels + [0] * rest
     batch, shape = to_batch(arrays, core, size)
+    bad = np.zeros(size, bool)
+    for values, plausible in zip(batch, settings.plausible, strict=False):
+        bad |= implausible(values, plausible).any(axis=tuple(range(values.ndim - 1)))
+    for forcing in batch[: len(problem.model.forcing)]:
+        forcing[:, bad] = np.nan  # which ends such a station at once
     # the first start is the guess itself; the others lie about it, alike for every station so
     # that results do not depend on how the stations are cut into blocks
     count = len(problem.free)
@@ -65,7 +74,8 @@ def estimate_block(*arrays: Any, settings: Settings, size: int) -> tuple[np.ndar
             # the width decides the last bits: one for single stations, one for all batches
             lanes=1 if size * settings.starts == 1 else lanes,
         )
-        return tuple(from_batch(values, shape) for values in result)
+    status = np.where(bad, np.int8(Status.implausible_values), result.status)
+    return tuple(from_batch(values, shape) for values in result._replace(status=status))
 
 
 def _data(settings: Settings, batch: list[Any]) -> Data:
