@@ -633,3 +633,9 @@ def test_all_errors_are_one_kind():
     for error in (MissingVariableError, UnitsError, DimensionError, TimeAxisError, ParameterError):
         assert issubclass(error, LSMError)
         assert issubclass(error, ValueError)
+
+
+def test_a_depth_of_another_name_is_recognised():
+    levels = xr.DataArray(np.full((2, 3), 290.0), dims=("time", "soil_depth"))
+    with pytest.raises(DimensionError, match=r"rename\(\{'soil_depth': 'depth'\}\)"):
+        depths(levels, "SoilTemp")

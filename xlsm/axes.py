@@ -147,11 +147,14 @@ def depths(da: xr.DataArray, name: str) -> np.ndarray:
     array([0.05])
     """
     if "depth" not in da.coords:
-        raise DimensionError(
-            f"{name} has no coordinate 'depth' (dimensions {da.dims}); say where it was measured, "
-            "in metres, positive down: ds.assign_coords(depth=[...]), or a single number for one "
-            "depth."
+        near = [str(dim) for dim in da.dims if "depth" in str(dim).lower() and dim != "depth"]
+        cure = (
+            f"If {near[0]!r} is it: ds.rename({{{near[0]!r}: 'depth'}})."
+            if near
+            else "Say where it was measured, in metres, positive down: "
+            "ds.assign_coords(depth=[...]), or a single number for one depth."
         )
+        raise DimensionError(f"{name} has no coordinate 'depth' (dimensions {da.dims}). {cure}")
     depth = da["depth"]
     if depth.ndim > 1 or depth.dims not in ((), ("depth",)):
         raise DimensionError(

@@ -132,8 +132,9 @@ def bounds_of(treatment: Parameter, spec: ParameterSpec) -> tuple[float, float]:
         return spec.bounds
     lower, upper = map(float, treatment.bounds)
     if not spec.bounds[0] <= lower < upper <= spec.bounds[1]:
+        units = "" if spec.units == "1" else f" {spec.units}"
         raise ParameterError(
             f"{spec.name}: bounds=({lower:g}, {upper:g}) must be ordered and inside the physical "
-            f"bounds, {spec.bounds[0]:g} to {spec.bounds[1]:g} {spec.units}"
+            f"bounds, {spec.bounds[0]:g} to {spec.bounds[1]:g}{units}"
         )
     return lower, upper
