@@ -71,8 +71,12 @@ def non_finite_cost(ds, fixed, i):
     ds["SoilTemp"][i, 5, 0] = np.inf
 
 
-def non_finite_cost_by_overflow(ds, fixed, i):
+def implausible_forcing(ds, fixed, i):
     ds["Tair"][i, 20] = 1e200
+
+
+def implausible_observation(ds, fixed, i):
+    ds["SoilTemp"][i, 5, 1] = -9999.0
 
 
 SPOILT = {
@@ -84,7 +88,8 @@ SPOILT = {
     forcing_gap_without_observations: Status.forcing_gap,
     missing_parameter: Status.missing_parameter,
     non_finite_cost: Status.non_finite_cost,
-    non_finite_cost_by_overflow: Status.non_finite_cost,
+    implausible_forcing: Status.implausible_values,
+    implausible_observation: Status.implausible_values,
 }
 
 
