@@ -64,7 +64,7 @@ def check_core_dims(
                 f"{name} has a dimension {dim!r}, which is no batch dimension and which {name} "
                 f"cannot have; it has {da.dims}. Select one: ds[{name!r}].isel({dim}=0)."
             )
-        chunks = da.chunksizes.get(dim, (1,))
+        chunks = da.variable.chunksizes.get(dim, (1,))
         if len(chunks) > 1:
             raise DimensionError(
                 f"{name} is split along {dim!r} into {len(chunks)} chunks, but every step of the "
