@@ -24,20 +24,27 @@ INPUT = {
     "xlsm.arguments",
     "xlsm.axes",
     "xlsm.dims",
+    "xlsm.inputs",
     "xlsm.models",
+    "xlsm.position",
+    "xlsm.solar",
     "xlsm.units",
     "xlsm.validate",
     "xlsm.variables",
 }
-PIPELINE = {*INFERENCE, "xlsm._version", "xlsm.models", "xlsm.pipeline"}
+PIPELINE = {*INFERENCE, "xlsm._version", "xlsm.models", "xlsm.pipeline", "xlsm.variables"}
 VERBS = {
     *INPUT,
     *PIPELINE,
     "xlsm.check",
+    "xlsm.diffusivity",
     "xlsm.estimate",
     "xlsm.free",
+    "xlsm.harmonics",
     "xlsm.identify",
+    "xlsm.longwave",
     "xlsm.simulate",
+    "xlsm.sky",
 }
 MAY_IMPORT: dict[str, set[str]] = {"xlsm.errors": set()}
 for group in (PHYSICS, INFERENCE, INPUT, PIPELINE, VERBS):
