@@ -43,11 +43,12 @@ class Contender:
             forcing = {name: jnp.asarray(ensemble.forcing[:, i].T) for i, name in enumerate(NAMES)}
             fixed = {"emissivity": jnp.full(self.stations, case.EMISSIVITY)}
             truth = dict(zip(case.FREE, jnp.asarray(ensemble.truth.T), strict=True))
-            self.arguments = (fixed | truth, forcing)
+            self.arguments = (fixed | truth, forcing, {})
             run = partial(column.run, MODEL, dt=case.STEP, depths=jnp.array(case.OBSERVED_DEPTHS))
             self.run = jax.jit(lambda *arguments: run(*arguments)["SoilTemp"])
             self.data = Data(
                 forcing=forcing,
+                start={},
                 fixed=fixed,
                 observations={"SoilTemp": self.run(*self.arguments)},
                 errors={"SoilTemp": jnp.float64(1.0)},

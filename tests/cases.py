@@ -37,11 +37,11 @@ def weather(times, step=3600.0):
 
 
 @partial(jax.jit, static_argnums=0)
-def _run(model, parameters, forcing, dt, depths):
-    return column.run(model, parameters, forcing, dt, depths)
+def _run(model, parameters, forcing, start, dt, depths):
+    return column.run(model, parameters, forcing, start, dt, depths)
 
 
-def run(model, parameters, forcing, dt=3600.0, depths=(0.0,)):
+def run(model, parameters, forcing, dt=3600.0, depths=(0.0,), start=None):
     """Outputs of the model as NumPy arrays; missing parameters take their defaults.
 
     Parameters that are arrays have a batch shape; everything else is broadcast to it.
@@ -50,17 +50,22 @@ def run(model, parameters, forcing, dt=3600.0, depths=(0.0,)):
     values = {n: np.asarray(parameters.get(n, model.parameters[n].default)) for n in names}
     series = {n: np.asarray(f, float) for n, f in forcing.items()}
     batch = np.broadcast_shapes(
-        *(v.shape for v in values.values()), *(f.shape[1:] for f in series.values())
+        *(v.shape for v in values.values()),
+        *(f.shape[2 if n in model.profiles else 1 :] for n, f in series.items()),
     )
     tail = (1,) * len(batch)
+
+    def series_of(name, values):
+        core = values.shape[: 2 if name in model.profiles else 1]
+        own = values if values.ndim > len(core) else values.reshape(*core, *tail)
+        return np.broadcast_to(own, (*core, *batch))
+
     with jax.enable_x64(True):
         out = _run(
             model,
             {n: np.broadcast_to(v, batch).astype(float) for n, v in values.items()},
-            {
-                n: np.broadcast_to(f if f.ndim > 1 else f.reshape(-1, *tail), (len(f), *batch))
-                for n, f in series.items()
-            },
+            {n: series_of(n, f) for n, f in series.items()},
+            {} if start is None else start,
             np.float64(dt),
             np.asarray(depths, float),
         )

@@ -9,13 +9,17 @@ import xarray as xr
 from hypothesis import strategies as st
 from twins import forcing
 
-from xlsm import Model, PaperRadiation, UniformGrid, ZeroFlux
+from xlsm import BareSurface, Model, PaperRadiation, UniformGrid, ZeroFlux
 
 #: Few shapes and few models, because each pair is compiled anew.
 SHAPES = [(1, 1), (2, 1), (2, 3), (9, 1), (9, 3)]
 MODELS = [
     Model(grid=UniformGrid(depth=1.0, nodes=11)),
-    Model(grid=UniformGrid(depth=0.5, nodes=3), bottom=ZeroFlux(), surface=PaperRadiation()),
+    Model(
+        grid=UniformGrid(depth=0.5, nodes=3),
+        bottom=ZeroFlux(),
+        surface=BareSurface(PaperRadiation()),
+    ),
     Model(grid=UniformGrid(depth=2.0, nodes=11), solver="tridiagonal"),
 ]
 

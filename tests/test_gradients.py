@@ -29,7 +29,7 @@ FREE = (
 ERRORS = {"SoilTemp": 0.1, "LWup": 5.0, "Qh": 20.0, "Qg": 10.0}
 DEPTHS = np.array([0.0, 0.07])
 #: Axis of the stations in each field of Data; none where all share the numbers.
-STATIONS = Data(-1, -1, -1, None, None, None, None, None, None)
+STATIONS = Data(-1, -1, -1, -1, None, None, None, None, None, None)
 COUNT, TIMES = 3, 7
 
 physical_of, unbounded_of = jax.jit(to_physical), jax.jit(to_unbounded)
@@ -64,6 +64,7 @@ def data(free=FREE, dt=3600.0, dark=False, **fixed):
     values = {"deep_temperature": 287.0} | fixed
     return Data(
         forcing=series,
+        start={},
         fixed={name: np.broadcast_to(value, COUNT).astype(float) for name, value in values.items()},
         observations=observations,
         errors={name: np.float64(error) for name, error in ERRORS.items()},
@@ -139,7 +140,7 @@ def test_normal_equations_are_those_of_the_plain_residuals(solver):
     def residuals(unbounded, numbers):
         """What the objective adds up on the way, stored, from an ordinary run of the model."""
         parameters = parameters_of(what, numbers, unbounded)
-        out = column.run(what.model, parameters, numbers.forcing, numbers.dt, numbers.depths)
+        out = column.run(what.model, parameters, numbers.forcing, {}, numbers.dt, numbers.depths)
         parts = []
         for name, observed in numbers.observations.items():
             there = ~jnp.isnan(observed)

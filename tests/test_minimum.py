@@ -92,7 +92,7 @@ def test_one_kind_of_parameter_alone(free, solver):
     """All free parameters change the coefficients of a step, or none does."""
     ds = tutorial.open_dataset("huang2025")
     truth = tutorial.truth(ds)
-    model = xlsm.Model(surface=xlsm.PaperRadiation(), solver=solver)
+    model = xlsm.Model(surface=xlsm.BareSurface(xlsm.PaperRadiation()), solver=solver)
     est = ds.lsm.estimate(free, observed={"SoilTemp": 0.1}, fixed=truth, model=model)
     assert est.status == xlsm.Status.converged
     np.testing.assert_allclose(est[free[0]], truth[free[0]], rtol=1e-8)

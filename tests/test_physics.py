@@ -10,6 +10,7 @@ from cases import SOLVER_NAMES, SOLVERS, run, weather
 
 import xlsm
 from benchmarks.case import STEFAN_BOLTZMANN
+from xlsm.model.initial import Initial
 
 LAND = {"thermal_conductivity": 0.8, "heat_capacity": 2.2e6, "combined_transfer_coefficient": 25.0}
 MEAN, AMPLITUDE, PERIOD = 290.0, 8.0, 86400.0
@@ -21,16 +22,12 @@ COMPARED = np.array([0.0, 0.5, 1.0, 1.5]) * DAMPING
 
 
 @dataclasses.dataclass(frozen=True)
-class StartsOnProfile:
+class StartsOnProfile(Initial):
     """A stand-in piece: the column starts on a given profile (K)."""
 
     temperatures: tuple[float, ...]
-    parameters = ()
 
-    def used(self, given, bottom_fixed):
-        return ()
-
-    def profile(self, grid, parameters):
+    def profile(self, model, bottom, start, parameters):
         return jnp.asarray(self.temperatures)
 
 
@@ -124,7 +121,7 @@ def test_convergence_is_second_order_in_depth():
     assert np.all(np.abs(np.array(slopes) - 2) < 0.2), slopes
 
 
-SURFACES = {"grey": xlsm.GreyBody(), "paper": xlsm.PaperRadiation()}
+SURFACES = {"grey": xlsm.BareSurface(), "paper": xlsm.BareSurface(xlsm.PaperRadiation())}
 BOTTOMS = {"fixed": xlsm.FixedTemperature(), "insulated": xlsm.ZeroFlux()}
 #: Two stations of unlike soil, with the split of the turbulent flux known.
 STATIONS = {

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from strategies import BROKEN, MODELS, REFUSED, legal_cases, parameters
 from twins import forcing, twin
 
+from xlsm import PaperRadiation
 from xlsm.errors import LSMError
 from xlsm.inference.invert import Status
-from xlsm.model.surface import PaperRadiation
 from xlsm.validate import read_variable
 
 # derandomize: the same examples everywhere and always; a failure is never somebody else's
@@ -79,7 +79,7 @@ def test_simulate_is_right(case):
     warmest = ((weather["SWdown"] + weather["LWdown"]).max() / 0.5 / STEFAN_BOLTZMANN) ** 0.25
     highest = max(start, float(weather["Tair"].max()), float(warmest))
     lowest = 0.0
-    if not isinstance(case.model.surface, PaperRadiation):
+    if not isinstance(case.model.surface.radiation, PaperRadiation):
         # a grey body in the dark is coldest where it radiates to the sky alone
         sky = (weather["LWdown"].min() / STEFAN_BOLTZMANN) ** 0.25
         lowest = min(start, float(weather["Tair"].min()), float(sky))

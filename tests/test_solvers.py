@@ -144,7 +144,7 @@ def test_a_spoilt_station_leaves_the_others_bit_for_bit(solver, spoilt):
     def compute(parameters, forcing):
         with jax.enable_x64(True):
             depths = np.array([0.0, 0.13])
-            out = run_batch(small(solver), outputs, 4, parameters, forcing, 3600.0, depths)
+            out = run_batch(small(solver), outputs, 4, parameters, forcing, {}, 3600.0, depths)
             return {name: np.asarray(out[name]) for name in outputs}
 
     parameters, forcing = stations(8)

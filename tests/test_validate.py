@@ -459,7 +459,7 @@ def test_parameters_may_be_an_estimate():
         ("alpha", "albedo"),
         ("thermal_conductvity", "thermal_conductivity"),
         ("lambda", "thermal_conductivity"),
-        ("kappa", "thermal_conductivity"),
+        ("kappa", "thermal_diffusivity"),
         ("k", "thermal_conductivity"),
         ("C", "heat_capacity"),
         ("H", "combined_transfer_coefficient"),

@@ -12,7 +12,7 @@ import xarray as xr
 from xlsm.errors import DimensionError, TimeAxisError
 from xlsm.units import as_float, convert, units_of
 
-__all__ = ["check_depths_in_column", "depths", "time_step", "time_text"]
+__all__ = ["check_depths_in_column", "depths", "time_step", "time_text", "year_fraction"]
 
 # steps may differ by this much, relative: times decoded from floating-point days jitter
 _STEP_TOLERANCE = 1e-3
@@ -101,6 +101,42 @@ def _seconds(times: np.ndarray) -> np.ndarray:
         ) from error
 
 
+def year_fraction(ds: xr.Dataset) -> xr.DataArray:
+    """Time since the start of the year, in years of 365.25 days.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        With times that have a date.
+
+    Returns
+    -------
+    xarray.DataArray
+        (time,), 1.
+
+    Raises
+    ------
+    TimeAxisError
+        If the times are durations.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> ds = xr.Dataset(coords={"time": pd.to_datetime(["2012-01-01", "2012-07-01 15:00"])})
+    >>> year_fraction(ds).values
+    array([0. , 0.5])
+    """
+    time_step(ds)  # there, and a time axis
+    time = ds["time"]
+    if time.dtype.kind == "m":
+        raise TimeAxisError(
+            "The time of the year is needed, but the time coordinate holds durations. Give dates: "
+            "ds.assign_coords(time=pd.date_range(...))."
+        )
+    clock = time.dt.hour / 24 + time.dt.minute / 1440 + time.dt.second / 86400
+    return (time.dt.dayofyear - 1 + clock) / 365.25
+
+
 def time_text(time: Any) -> str:
     """Write a time without the zeros behind its seconds.
 
@@ -183,8 +219,8 @@ def depths(da: xr.DataArray, name: str) -> np.ndarray:
     return metres
 
 
-def check_depths_in_column(depths: np.ndarray, column_depth: float) -> None:
-    """Refuse depths below the bottom of the soil column.
+def check_depths_in_column(depths: np.ndarray, column_depth: float, top: float = 0.0) -> None:
+    """Refuse depths outside the soil column.
 
     Parameters
     ----------
@@ -192,16 +228,24 @@ def check_depths_in_column(depths: np.ndarray, column_depth: float) -> None:
         (depth,), m, positive down.
     column_depth : float
         Depth of the bottom of the model's column, m.
+    top : float
+        Depth of its top, m.
 
     Raises
     ------
     DimensionError
-        If one of them is deeper than the column.
+        If one of them is deeper than the column, or above its top.
 
     Examples
     --------
     >>> check_depths_in_column(np.array([0.0, 1.0]), 1.0)
     """
+    high = depths[depths < top * (1 - 1e-9)]
+    if high.size:
+        raise DimensionError(
+            f"Depths {high} m are above the top of the soil column, {top:g} m: leave them out, "
+            f"ds.sel(depth=ds.depth >= {top:g})."
+        )
     deep = depths[depths > column_depth * (1 + 1e-9)]
     if deep.size:
         raise DimensionError(

@@ -11,6 +11,7 @@ import xarray as xr
 from xlsm import models
 from xlsm.axes import check_depths_in_column, depths, time_step, time_text
 from xlsm.errors import LSMError
+from xlsm.inputs import resolve
 from xlsm.model.model import Model
 from xlsm.pipeline.blocks import implausible
 from xlsm.units import check_plausible, in_canonical_units, units_of
@@ -66,8 +67,16 @@ def check(ds: xr.Dataset, *, model: str | Model | None = None) -> pd.DataFrame:
     SWdown is not in the Dataset ...
     """
     model = models.get(model)
+    trouble = ""
+    try:
+        model = resolve(model, ds)
+    except LSMError as error:
+        trouble = str(error)
     rows = [_time_row(ds), _depth_row(ds, model)]
-    rows += [_variable_row(ds, name, "forcing") for name in model.forcing]
+    if trouble and not rows[0].get("problem"):
+        rows[0]["problem"] = trouble
+    read = dict.fromkeys(name.partition("@")[0] for name in model.forcing)
+    rows += [_variable_row(ds, name, "forcing") for name in read if name in VARIABLES]
     rows += [_variable_row(ds, name, "observation") for name in OBSERVABLES]
     return pd.DataFrame([{**_BLANK, **row} for row in rows]).astype({"longest_gap": "Int64"})
 
@@ -97,7 +106,7 @@ def _depth_row(ds: xr.Dataset, model: Model) -> dict[str, Any]:
         metres = depths(ds["SoilTemp"], "SoilTemp")
         row["range"] = f"{metres.min():g} to {metres.max():g}" if metres.size else ""
         row["conversion"] = _conversion(row["units"], "m")
-        check_depths_in_column(metres, model.grid.depth)
+        check_depths_in_column(metres, model.layout.depth, model.layout.top)
     except LSMError as error:
         row["problem"] = str(error)
     return row

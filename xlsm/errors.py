@@ -7,6 +7,10 @@ class LSMError(ValueError):
     """Base of all errors raised by xlsm for input it cannot accept."""
 
 
+class LSMWarning(UserWarning):
+    """Something that gives a result, but not the one that was meant, perhaps."""
+
+
 class MissingVariableError(LSMError):
     """A variable the model or the observations need is not in the Dataset."""
 

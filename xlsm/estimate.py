@@ -13,9 +13,11 @@ from xlsm.errors import ModelError, ParameterError
 from xlsm.free import Parameter, bounds_of, is_real, values_of, wanted_of
 from xlsm.inference.invert import METHODS, Status
 from xlsm.inference.objective import Problem
+from xlsm.inputs import read_forcing, read_start, resolve, warn_if_shallow
 from xlsm.model.model import Model
 from xlsm.model.parameters import ParameterSpec
 from xlsm.pipeline.blocks import apply_blocks
+from xlsm.pipeline.impossible import refuse_impossible
 from xlsm.pipeline.inversion import Settings, estimate_block
 from xlsm.simulate import model_of
 from xlsm.validate import (
@@ -48,29 +50,35 @@ def estimate(
     tolerance: float | None = None,
 ) -> xr.Dataset:
     """Estimate parameters; see `xlsm.accessor.LSMAccessor.estimate`."""
-    model = model_of(fixed, model)
+    model = resolve(model_of(fixed, model), ds)
     wanted = wanted_of(free)
     guesses, values = values_of(wanted, fixed, model)
-    errors = _errors(observed, ds, {*values, *wanted})
+    errors = _errors(observed, ds, model, {*values, *wanted})
     method, max_steps, tolerance = _method(method, starts, seed, max_steps, tolerance)
 
-    forcing = [read_variable(ds, name) for name in model.forcing]
+    warn_if_shallow(model, ds, values | dict(zip(wanted, guesses, strict=True)))
+    forcing, forcing_dims = read_forcing(ds, model)
+    start, start_dims = read_start(ds, model)
     observations = {name: read_variable(ds, name) for name in errors}
     metres = np.zeros(0)
     if "SoilTemp" in observations:
         metres = depths(ds["SoilTemp"], "SoilTemp")
-        check_depths_in_column(metres, model.grid.depth)
+        check_depths_in_column(metres, model.layout.depth, model.layout.top)
         if "depth" not in observations["SoilTemp"].dims:
             observations["SoilTemp"] = observations["SoilTemp"].expand_dims("depth", -1)
+        followed = np.array([f"SoilTemp@{z!r}" in model.forcing for z in metres.tolist()])
+        if followed.any():  # what the model is told is no observation
+            kept = xr.DataArray(~followed, dims="depth")
+            observations["SoilTemp"] = observations["SoilTemp"].where(kept)
     check_batch_dims(
-        [*forcing, *observations.values(), *values.values(), *guesses], model.parameters
+        [*forcing, *start, *observations.values(), *values.values(), *guesses], model.parameters
     )
+    refuse_impossible(model, forcing, forcing_dims, values)
     specs = [model.parameters[name] for name in wanted]
     settings = Settings(
         problem=Problem(model, tuple(wanted), tuple(errors)),
         fixed=tuple(values),
         errors=tuple(errors.values()),
-        plausible=tuple(VARIABLES[name].plausible for name in (*model.forcing, *errors)),
         dt=time_step(ds),
         depths=tuple(map(float, metres)),
         bounds=tuple(bounds_of(wanted[spec.name], spec) for spec in specs),
@@ -84,8 +92,13 @@ def estimate(
     series = [("time", "depth") if name == "SoilTemp" else ("time",) for name in errors]
     results = apply_blocks(
         estimate_block,
-        [*forcing, *observations.values(), *values.values(), *guesses],
-        core_dims=[("time",)] * len(forcing) + series + [()] * (len(values) + len(guesses)),
+        [*forcing, *start, *observations.values(), *values.values(), *guesses],
+        core_dims=[
+            *forcing_dims,
+            *start_dims,
+            *series,
+            *[()] * (len(values) + len(guesses)),
+        ],
         output_dims=[
             ("parameter",),
             ("parameter",),
@@ -107,24 +120,47 @@ def estimate(
 
 
 def _errors(
-    observed: str | Iterable[str] | Mapping[str, float] | None, ds: xr.Dataset, known: set[str]
+    observed: str | Iterable[str] | Mapping[str, float] | None,
+    ds: xr.Dataset,
+    model: Model,
+    known: set[str],
 ) -> dict[str, float]:
-    """Find the standard errors; Qh and Qle count only where the Bowen ratio is known."""
+    """Find the standard errors of the observations the model can predict."""
     errors = observed_errors(observed, ds)
-    parts = [name for name in ("Qh", "Qle") if name in errors and "bowen_ratio" not in known]
+    outputs = model.outputs(known)
+    followed = [name for name in errors if name in model.forcing]
+    if followed and observed is not None:
+        raise ParameterError(
+            f"{' and '.join(followed)} cannot be observed by a model that is told what it is: "
+            "leave it out of observed="
+        )
+    errors = {name: error for name, error in errors.items() if name not in followed}
+    unknown = [name for name in errors if name not in outputs]
+    parts = [name for name in unknown if "Qturb" in outputs]
     if parts and observed is not None:
         raise ParameterError(
             f"{' and '.join(parts)} cannot be predicted without bowen_ratio, which splits the "
             "turbulent flux: estimate it, fix it, or observe the sum, "
             'ds["Qturb"] = ds["Qh"] + ds["Qle"]'
         )
-    errors = {name: error for name, error in errors.items() if name not in parts}
-    if not errors:
+    if unknown and observed is not None:
+        raise ParameterError(
+            f"{' and '.join(unknown)} cannot be predicted by a model whose surface is "
+            f"{type(model.surface).__name__}: it gives {', '.join(outputs)}"
+        )
+    errors = {name: error for name, error in errors.items() if name not in unknown}
+    if errors:
+        return errors
+    if parts:
         raise ParameterError(
             "Qh and Qle are the only observations and cannot be predicted without bowen_ratio: "
             "estimate it or fix it"
         )
-    return errors
+    there = ", ".join([*unknown, *followed])
+    raise ParameterError(
+        f"The model predicts none of the observations ({there}): with the surface "
+        f"{type(model.surface).__name__} it gives {', '.join(outputs)}"
+    )
 
 
 def _method(

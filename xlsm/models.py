@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from xlsm.errors import ModelError
+from xlsm.model.bottom import ObservedBottom
+from xlsm.model.followed import ObservedSurface
+from xlsm.model.grid import SensorGrid
+from xlsm.model.initial import ObservedInitial
 from xlsm.model.model import Model
-from xlsm.model.surface import PaperRadiation
+from xlsm.model.radiation import PaperRadiation
+from xlsm.model.surface import BareSurface
 
-__all__ = ["default", "get", "huang2025"]
+__all__ = ["default", "get", "huang2025", "thermometers"]
 
 
 def default() -> Model:
@@ -30,10 +35,29 @@ def huang2025() -> Model:
     >>> huang2025() == get("huang2025")
     True
     """
-    return Model(surface=PaperRadiation())
+    return Model(surface=BareSurface(radiation=PaperRadiation()))
 
 
-PRESETS = {"default": default, "huang2025": huang2025}
+def thermometers() -> Model:
+    """Give a model that needs soil temperatures only, at three depths or more.
+
+    The shallowest and the deepest are followed, those between are what can be observed, and
+    what can be learned is the diffusivity of the soil: no forcing at all.
+
+    Examples
+    --------
+    >>> thermometers().outputs(())
+    ('SoilTemp', 'Qg')
+    """
+    return Model(
+        grid=SensorGrid(),
+        surface=ObservedSurface(),
+        bottom=ObservedBottom(),
+        initial=ObservedInitial(),
+    )
+
+
+PRESETS = {"default": default, "huang2025": huang2025, "thermometers": thermometers}
 
 
 def get(model: str | Model | None) -> Model:

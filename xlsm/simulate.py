@@ -14,24 +14,19 @@ from xlsm import models
 from xlsm._version import __version__
 from xlsm.arguments import did_you_mean
 from xlsm.errors import DimensionError, MissingVariableError, ParameterError
+from xlsm.inputs import read_forcing, read_start, resolve, warn_if_shallow
 from xlsm.model.batch import run_batch
 from xlsm.model.model import Model
-from xlsm.pipeline.blocks import (
-    apply_blocks,
-    from_batch,
-    implausible,
-    outside_is_nan,
-    to_batch,
-)
+from xlsm.pipeline.blocks import apply_blocks, from_batch, outside_is_nan, unpack
+from xlsm.pipeline.impossible import impossible, refuse_impossible
 from xlsm.validate import (
     check_batch_dims,
     check_depths_in_column,
     depths,
     parameter_values,
-    read_variable,
     time_step,
 )
-from xlsm.variables import OBSERVABLES, VARIABLES, attributes
+from xlsm.variables import OBSERVABLES, attributes
 
 __all__ = ["complete", "model_of", "simulate"]
 
@@ -61,18 +56,21 @@ def simulate(
     outputs: str | Iterable[str] | None = None,
 ) -> xr.Dataset:
     """Run the model; see `xlsm.accessor.LSMAccessor.simulate`."""
-    model = model_of(parameters, model)
+    model = resolve(model_of(parameters, model), ds)
     values = complete(parameter_values(parameters, model), model)
     metres = _depths(ds, depth, model)
-    names = _outputs(outputs, values)
+    names = _outputs(outputs, model, values)
     settings = Settings(model, tuple(values), names, tuple(map(float, metres)), time_step(ds))
-    forcing = [read_variable(ds, name) for name in model.forcing]
-    check_batch_dims([*forcing, *values.values()], model.parameters)
+    warn_if_shallow(model, ds, values)
+    forcing, forcing_dims = read_forcing(ds, model)
+    start, start_dims = read_start(ds, model)
+    check_batch_dims([*forcing, *start, *values.values()], model.parameters)
+    refuse_impossible(model, forcing, forcing_dims, values)
     output_dims = [("time", "depth") if name == "SoilTemp" else ("time",) for name in names]
     arrays = apply_blocks(
         _block,
-        [*forcing, *values.values()],
-        core_dims=[("time",)] * len(forcing) + [()] * len(values),
+        [*forcing, *start, *values.values()],
+        core_dims=[*forcing_dims, *start_dims, *[()] * len(values)],
         output_dims=output_dims,
         output_dtypes=[np.float64] * len(names),
         output_sizes={"depth": len(metres)},
@@ -114,7 +112,8 @@ def _depths(ds: xr.Dataset, depth: Any, model: Model) -> np.ndarray[Any, Any]:
     if depth is None and "SoilTemp" in ds.variables and "depth" in ds["SoilTemp"].coords:
         metres = depths(ds["SoilTemp"], "SoilTemp")
     elif depth is None:
-        metres = np.array([z for z in USUAL_DEPTHS if z <= model.grid.depth])
+        grid = model.layout
+        metres = np.array([z for z in USUAL_DEPTHS if grid.top <= z <= grid.depth])
     else:
         units = depth.attrs if isinstance(depth, xr.DataArray) else {}
         values = np.atleast_1d(depth)
@@ -124,56 +123,62 @@ def _depths(ds: xr.Dataset, depth: Any, model: Model) -> np.ndarray[Any, Any]:
             )
         named = xr.DataArray(np.zeros(values.shape), dims="depth")
         metres = depths(named.assign_coords(depth=("depth", values, units)), "depth=")
-    check_depths_in_column(metres, model.grid.depth)
+    check_depths_in_column(metres, model.layout.depth, model.layout.top)
     return metres
 
 
-def _outputs(outputs: str | Iterable[str] | None, values: Iterable[str]) -> tuple[str, ...]:
+def _outputs(
+    outputs: str | Iterable[str] | None, model: Model, values: Iterable[str]
+) -> tuple[str, ...]:
     """Names of the outputs asked for, in the order of the table by default."""
-    split = "bowen_ratio" in values
+    known = model.outputs(tuple(values))
     if outputs is None:
-        left_out = {"Qturb"} if split else {"Qh", "Qle"}
-        return tuple(name for name in OBSERVABLES if name not in left_out)
+        left_out = "Qturb" if "Qh" in known else None
+        return tuple(name for name in known if name != left_out)
     names = (outputs,) if isinstance(outputs, str) else tuple(outputs)
     if not names:
-        raise MissingVariableError(f"no output asked for: name some of {', '.join(OBSERVABLES)}")
+        raise MissingVariableError(f"no output asked for: name some of {', '.join(known)}")
     for name in names:
         if name not in OBSERVABLES:
             raise MissingVariableError(
                 f"{name!r} is no output of the model.{did_you_mean(name, OBSERVABLES, {})} "
-                f"Outputs are {', '.join(OBSERVABLES)}."
+                f"Outputs are {', '.join(known)}."
             )
-        if name in ("Qh", "Qle") and not split:
+        if name in ("Qh", "Qle") and "Qturb" in known and name not in known:
             raise ParameterError(
                 f"{name} needs the parameter bowen_ratio, which splits the turbulent flux; give "
                 "it, or ask for the sum, Qturb."
+            )
+        if name not in known:
+            raise MissingVariableError(
+                f"{name} is not simulated by a model whose surface is "
+                f"{type(model.surface).__name__}: it gives {', '.join(known)}."
             )
     return names
 
 
 def _block(*arrays: Any, settings: Settings, size: int) -> Any:
     """Simulate one block of stations, NumPy in and out."""
-    forcing_names = settings.model.forcing
-    core = [1] * len(forcing_names) + [0] * len(settings.parameters)
+    model = settings.model
     lanes = min(LANES, size)
-    batch, shape = to_batch(arrays, core, -(-size // lanes) * lanes)
-    forcing = {
-        name: np.where(implausible(series, VARIABLES[name].plausible), np.nan, series)
-        for name, series in zip(forcing_names, batch, strict=False)
-    }
+    numbers = unpack(arrays, model, [0] * len(settings.parameters), -(-size // lanes) * lanes)
     values = {
-        name: outside_is_nan(given, settings.model.parameters[name])
-        for name, given in zip(settings.parameters, batch[len(forcing) :], strict=True)
+        name: outside_is_nan(given, model.parameters[name])
+        for name, given in zip(settings.parameters, numbers.rest, strict=True)
     }
+    wrong = impossible(model, numbers.forcing, values, numbers.bad.size)
+    for series in numbers.forcing.values():
+        series[..., wrong] = np.nan
     with jax.enable_x64(True):
         result = run_batch(
-            settings.model,
+            model,
             settings.outputs,
             lanes,
             values,
-            forcing,
+            numbers.forcing,
+            numbers.start,
             np.float64(settings.dt),
             np.array(settings.depths),
         )
-        blocks = tuple(from_batch(result[name], shape) for name in settings.outputs)
+        blocks = tuple(from_batch(result[name], numbers.shape) for name in settings.outputs)
     return blocks if len(blocks) > 1 else blocks[0]

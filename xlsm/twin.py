@@ -14,6 +14,7 @@ import pandas as pd
 import xarray as xr
 
 from xlsm import models
+from xlsm.model.constants import STEFAN_BOLTZMANN
 from xlsm.model.model import Model
 from xlsm.simulate import simulate
 from xlsm.variables import attributes
@@ -35,7 +36,6 @@ RANGES = {
     "deep_temperature": (286.0, 296.0),
 }
 SOLAR_CONSTANT = 1361.0  # W m-2
-STEFAN_BOLTZMANN = 5.670374419e-8  # W m-2 K-4
 
 
 def network(

@@ -7,8 +7,9 @@ Names follow ALMA, attributes follow CF; every ``standard_name`` is in the CF st
 from __future__ import annotations
 
 import dataclasses
+import math
 
-__all__ = ["DEPTH_ATTRIBUTES", "OBSERVABLES", "VARIABLES", "Variable", "attributes"]
+__all__ = ["DEPTH_ATTRIBUTES", "OBSERVABLES", "VARIABLES", "Variable", "attributes", "plausible"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,6 +124,22 @@ VARIABLES: dict[str, Variable] = {
             _PROFILE,
             (0.0, 1.0),
             aliases=("SWC", "VWC"),
+        ),
+        Variable(
+            "Albedo",
+            "surface_albedo",
+            "1",
+            "Broadband shortwave albedo of the surface",
+            _TIME,
+            (0.0, 1.0),
+        ),
+        Variable(
+            "SolarElevation",
+            "solar_elevation_angle",
+            "degree",
+            "Elevation of the sun above the horizon",
+            _TIME,
+            (-90.0, 90.0),
         ),
         # CF's nearest, surface_upward_heat_flux_due_to_anthropogenic_energy_consumption, is a
         # flux from the surface into the air; Qanth is a source of heat to the surface balance
@@ -260,3 +277,24 @@ def attributes(name: str) -> dict[str, str]:
     variable = VARIABLES[name]
     named = {"standard_name": variable.standard_name} if variable.standard_name else {}
     return {**named, "long_name": variable.long_name, "units": variable.units}
+
+
+def plausible(name: str) -> tuple[float, float]:
+    """Range outside which a value cannot be what it claims; all numbers for what is derived.
+
+    Parameters
+    ----------
+    name : str
+        A key of `VARIABLES`, ``"SoilTemp@0.5"`` for one depth, or anything else.
+
+    Returns
+    -------
+    tuple of float
+
+    Examples
+    --------
+    >>> plausible("SoilTemp@0.5"), plausible("YearFraction")
+    ((200.0, 380.0), (-inf, inf))
+    """
+    variable = VARIABLES.get(name.partition("@")[0])
+    return variable.plausible if variable else (-math.inf, math.inf)

@@ -67,12 +67,13 @@ def first_order(
 
     data = data._replace(
         forcing=jax.tree.map(repeat, data.forcing),
+        start=jax.tree.map(repeat, data.start),
         fixed=jax.tree.map(repeat, data.fixed),
         observations=jax.tree.map(repeat, data.observations),
     )
     optimiser = optax.adam(LEARNING_RATE) if method == "adam" else optax.lbfgs()
     # one optimiser an item: L-BFGS takes inner products over all it is given
-    series = Data(-1, -1, -1, None, None, None, None, None, None)  # type: ignore[arg-type]
+    series = Data(-1, -1, -1, -1, None, None, None, None, None, None)  # type: ignore[arg-type]
 
     def advance(point: jax.Array, state: Any, data: Data) -> tuple[jax.Array, Any]:
         def value(point: jax.Array) -> jax.Array:

@@ -160,8 +160,9 @@ def _status(
     problem: Problem, data: Data, fit: Fit, at_bound: jax.Array, unseen: jax.Array
 ) -> jax.Array:
     gap = jnp.zeros_like(at_bound)
-    for series in data.forcing.values():
-        gap |= jnp.any(~jnp.isfinite(series), axis=0)
+    needed = [s for n, s in data.forcing.items() if n not in problem.model.tolerated]
+    for series in (*needed, *data.start.values()):
+        gap |= jnp.any(~jnp.isfinite(series), axis=tuple(range(series.ndim - 1)))
     missing = jnp.zeros_like(at_bound)
     for value in data.fixed.values():
         missing |= ~jnp.isfinite(value)

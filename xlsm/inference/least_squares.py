@@ -119,6 +119,7 @@ def gauss_newton(
 
         return data._replace(
             forcing=jax.tree.map(pick, data.forcing),
+            start=jax.tree.map(pick, data.start),
             fixed=jax.tree.map(pick, data.fixed),
             observations=jax.tree.map(pick, data.observations),
         )

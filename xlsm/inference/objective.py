@@ -46,6 +46,8 @@ class Data(NamedTuple):
     ----------
     forcing : mapping of str to array, shape (time, ...)
         Forcing of the model.
+    start : mapping of str to array
+        What was observed at the first time; see `xlsm.model.initial.Initial`.
     fixed : mapping of str to array, shape (...)
         Parameters that are not estimated.
     observations : mapping of str to array, shape (time, channels, ...)
@@ -64,6 +66,7 @@ class Data(NamedTuple):
     """
 
     forcing: Mapping[str, jax.Array]
+    start: Mapping[str, jax.Array]
     fixed: Mapping[str, jax.Array]
     observations: Mapping[str, jax.Array]
     errors: Mapping[str, jax.Array]
@@ -110,11 +113,12 @@ def _predict(
     parameters: Values,
     soil: jax.Array,
     surface: jax.Array,
+    flux: jax.Array,
     forcing: Values,
 ) -> dict[str, jax.Array]:
     """Model counterpart of the observations at one time, each (channels, ...)."""
-    fluxes = problem.model.surface_fluxes(surface, forcing, parameters)
-    predicted = fluxes | {"AvgSurfT": surface}
+    fluxes = problem.model.fluxes(surface, forcing, parameters)
+    predicted = fluxes | {"AvgSurfT": surface, "Qg": flux}
     return {
         name: soil if name == "SoilTemp" else predicted[name][None] for name in problem.observed
     }
@@ -167,21 +171,21 @@ def cost(problem: Problem, data: Data, unbounded: jax.Array) -> jax.Array:
     array, shape (...)
         The cost; differentiable in reverse and forward mode.
     """
+    model = problem.model
     parameters = parameters_of(problem, data, unbounded)
-    operator = column.prepare(problem.model, parameters, data.dt)
-    sampler = problem.model.stepper.sample(problem.model, data.depths)
+    operator = column.constant_operator(model, parameters, data.dt)
+    sampler = model.stepper.sample(model, data.depths)
 
     def body(carry: tuple[column.State, jax.Array], series: Any) -> tuple[Any, None]:
         state, total = carry
         now = data._replace(forcing=series[0], observations=series[1])
-        soil, surface = column.observe(problem.model, parameters, state, sampler)
-        predicted = _predict(problem, parameters, soil, surface, now.forcing)
+        soil = column.observe(model, parameters, state, now.forcing, sampler)
+        predicted = _predict(problem, parameters, soil, *state[1:], now.forcing)
         total += jnp.sum(_half_squares(_whiten(problem, predicted, now)), axis=0)
-        state = column.step(problem.model, parameters, operator, state, series[2])
+        state = column.step(model, parameters, operator, state, series[0], series[2], data.dt)
         return (state, total), None
 
-    first = jax.tree.map(lambda series: series[0], data.forcing)
-    state = column.begin(problem.model, parameters, first)
+    state = column.begin(model, parameters, data.forcing, data.start, data.dt)
     carry = (state, jnp.zeros(unbounded.shape[1:]))
     (_, total), _ = jax.lax.scan(body, carry, _series(data))
     return total
@@ -210,30 +214,35 @@ def normal_equations(problem: Problem, data: Data, unbounded: jax.Array) -> Norm
     model, batch = problem.model, unbounded.shape[1:]
     sampler = model.stepper.sample(model, data.depths)
     # directions that change the coefficients of a step go last
-    changing = np.array([name in model.operator_parameters for name in problem.free])
+    changing = np.array(tangent.changing(model, problem.free))
     order = np.argsort(changing, kind="stable")
     basis = jnp.eye(len(order))[order].reshape((len(order), len(order)) + (1,) * len(batch))
     basis = jnp.broadcast_to(basis, (len(order), *unbounded.shape))
     everything = partial(parameters_of, problem, data)
     parameters, moved = tangent.push(everything, (unbounded,), (basis,))
-    prepare = partial(column.prepare, model, dt=data.dt)
-    operator, changes = prepare(parameters), []
-    for i in range(np.count_nonzero(~changing), len(order)):
-        along = {name: values[i] for name, values in moved.items()}
-        changes.append(jax.jvp(prepare, (parameters,), (along,))[1])
-    directions = tangent.Directions({name: moved[name] for name in problem.free}, changes)
+    directions = tangent.Directions({name: moved[name] for name in problem.free}, [])
+    along = directions.last(int(np.count_nonzero(changing)))
+    operator: Values | None = None
+    changes: list[Values] = [{}] * len(along)
+    if not model.soil.forcing and model.stepper.exact is not None:
+        operator, changes = tangent.operators(model, parameters, along, data.dt, {})
+    directions = directions._replace(operators=changes)
 
     def add(total: Normal, state: column.State, tangents: tangent.Tangents, now: Data) -> Normal:
-        soil, soil_moved = tangent.observe(model, parameters, state, sampler, directions, tangents)
+        soil, soil_moved = tangent.observe(
+            model, parameters, state, now.forcing, sampler, directions, tangents
+        )
 
-        def residuals_of(parameters: Values, soil: jax.Array, surface: jax.Array) -> Any:
-            predicted = _predict(problem, parameters, soil, surface, now.forcing)
+        def residuals_of(
+            parameters: Values, soil: jax.Array, surface: jax.Array, flux: jax.Array
+        ) -> Any:
+            predicted = _predict(problem, parameters, soil, surface, flux, now.forcing)
             return _whiten(problem, predicted, now)
 
         separate, separate_slopes = tangent.push(
             residuals_of,
-            (parameters, soil, state[1]),
-            (moved, jnp.moveaxis(soil_moved, 1, 0), tangents.surface),
+            (parameters, soil, state.surface, state.flux),
+            (moved, jnp.moveaxis(soil_moved, 1, 0), tangents.surface, tangents.flux),
         )
         residuals = jnp.concatenate(separate)
         slopes = jnp.concatenate(separate_slopes, axis=1)
@@ -248,12 +257,13 @@ def normal_equations(problem: Problem, data: Data, unbounded: jax.Array) -> Norm
         now = data._replace(forcing=series[0], observations=series[1])
         total = add(total, state, tangents, now)
         state, tangents = tangent.step(
-            model, parameters, operator, state, series[2], directions, tangents
+            model, parameters, operator, state, series[0], series[2], data.dt, directions, tangents
         )
         return (state, tangents, total), None
 
-    first = jax.tree.map(lambda series: series[0], data.forcing)
-    state, tangents = tangent.begin(model, parameters, first, directions)
+    state, tangents = tangent.begin(
+        model, parameters, data.forcing, data.start, data.dt, directions
+    )
     count = len(order)
     zero = Normal(
         jnp.zeros((len(problem.observed), *batch)),

@@ -20,6 +20,7 @@ def run_batch(
     lanes: int,
     parameters: dict[str, jax.Array],
     forcing: dict[str, jax.Array],
+    start: dict[str, jax.Array],
     dt: jax.Array,
     depths: jax.Array,
 ) -> dict[str, jax.Array]:
@@ -35,8 +36,10 @@ def run_batch(
         How many stations go through time together.
     parameters : dict of str to array, shape (n,)
         All parameters in use.
-    forcing : dict of str to array, shape (time, n)
+    forcing : dict of str to array, shape (time, n) or (time, depth, n)
         All forcing of the model.
+    start : dict of str to array, shape (..., n)
+        What was observed at the first time.
     dt : array, shape ()
         Time step (s).
     depths : array, shape (z,)
@@ -49,7 +52,8 @@ def run_batch(
     """
 
     def some(group: dict[str, dict[str, jax.Array]]) -> dict[str, jax.Array]:
-        result = column.run(model, group["parameters"], group["forcing"], dt, depths)
+        given = (group["parameters"], group["forcing"], group["start"])
+        result = column.run(model, *given, dt, depths)
         return {name: result[name] for name in outputs}
 
     def split(values: jax.Array) -> jax.Array:
@@ -59,5 +63,5 @@ def run_batch(
         joined = jnp.moveaxis(values, 0, -2)
         return joined.reshape(*joined.shape[:-2], -1)
 
-    groups = jax.tree.map(split, {"parameters": parameters, "forcing": forcing})
+    groups = jax.tree.map(split, {"parameters": parameters, "forcing": forcing, "start": start})
     return {name: join(values) for name, values in jax.lax.map(some, groups).items()}

@@ -9,50 +9,120 @@ import jax
 import jax.numpy as jnp
 
 from xlsm.model.model import Model
+from xlsm.model.solvers.base import State
 
-__all__ = ["begin", "observe", "prepare", "run", "step"]
+__all__ = ["State", "begin", "constant_operator", "observe", "prepare", "run", "step"]
 
 Values = Mapping[str, jax.Array]
-#: Solver state and surface temperature.
-State = tuple[jax.Array, jax.Array]
 
 
-def prepare(model: Model, parameters: Values, dt: jax.Array) -> dict[str, jax.Array]:
-    """Coefficients of a step that stay the same over the run; see the solver in use."""
+def prepare(model: Model, parameters: Values, dt: jax.Array, forcing: Values) -> Values:
+    """Coefficients of a stage under the forcing of one time; see the solver in use."""
     # nothing else is handed over: the inference counts on it
-    allowed = {name: parameters[name] for name in model.operator_parameters}
-    return model.stepper.prepare(model, allowed, dt)
+    allowed = {n: parameters[n] for n in model.operator_parameters if n in parameters}
+    read = {name: forcing[name] for name in model.soil.forcing}
+    return model.stepper.prepare(model, allowed, model.stepping.stage_length * dt, read)
 
 
-def begin(model: Model, parameters: Values, forcing: Values) -> State:
-    """State at the first time, whose forcing only serves its surface temperature and fluxes."""
-    profile = model.initial.profile(model.grid, parameters)
-    top = profile[0]
+def constant_operator(model: Model, parameters: Values, dt: jax.Array) -> Values | None:
+    """Coefficients of a stage that stay the same over the run; None where they change."""
+    return None if model.soil.forcing else prepare(model, parameters, dt, {})
 
-    def net_flux(temperature: jax.Array) -> jax.Array:
-        return model.net_flux(temperature, forcing, parameters)
 
+def begin(model: Model, parameters: Values, forcing: Values, start: Values, dt: jax.Array) -> State:
+    """State at the first time, whose forcing only serves its surface temperature and fluxes.
+
+    Parameters
+    ----------
+    model, parameters, forcing, start, dt
+        As in `run`.
+
+    Returns
+    -------
+    State
+        At the first time.
+    """
+    first = _at(forcing, 0)
+    bottom = model.bottom.temperature(first, parameters)
+    profile = model.initial.profile(model, bottom, start, parameters)
+    state = _close(model, parameters, first, model.stepper.begin(model, bottom, profile))
+    count, repeats = model.initial.spin_up
+    if repeats == 0:
+        return state
+    operator = constant_operator(model, parameters, dt)
+
+    def body(state: State, series: tuple[Values, Values]) -> tuple[State, None]:
+        return step(model, parameters, operator, state, *series, dt), None
+
+    def repeat(_: int, state: State) -> State:
+        return jax.lax.scan(body, state, pairs(forcing, count))[0]
+
+    state = jax.lax.fori_loop(0, repeats, repeat, state)
+    return _close(model, parameters, first, state.columns)
+
+
+def _close(model: Model, parameters: Values, forcing: Values, columns: jax.Array) -> State:
+    """Find surface temperature and flux for a given column."""
+    solver = model.stepper
+    ends = solver.sample(model, jnp.asarray(model.layout.node_depths[:2]))
+    bottom = model.bottom.temperature(forcing, parameters)
+    top, below = solver.temperatures(columns, bottom, ends)
     # the column's answer to a flux is no answer: its top node is given
-    surface_temperature, _ = model.surface.solve(net_flux, top, jnp.zeros_like(top), top)
-    return model.stepper.begin(model, parameters, profile), surface_temperature
+    none = jnp.zeros_like(top)
+    surface, flux = model.close_surface(parameters, forcing, top, none, top)
+    if not model.surface.balanced:  # nothing tells the flux but the temperatures
+        soil = {name: forcing[name] for name in model.soil.forcing}
+        flux = model.soil.conductances(model.layout, parameters, soil)[0] * (top - below)
+    return State(columns, surface, flux)
+
+
+def _at(series: Values, index: int) -> Values:
+    return {name: values[index] for name, values in series.items()}
+
+
+def pairs(forcing: Values, count: int | None = None) -> tuple[Values, Values]:
+    """Split forcing into that at the start and at the end of each of the first `count` steps."""
+    end = None if count is None else count + 1
+    before = {name: series[: -1 if end is None else end - 1] for name, series in forcing.items()}
+    now = {name: series[1:end] for name, series in forcing.items()}
+    return before, now
 
 
 def step(
-    model: Model, parameters: Values, operator: Values, state: State, forcing: Values
+    model: Model,
+    parameters: Values,
+    operator: Values | None,
+    state: State,
+    before: Values,
+    now: Values,
+    dt: jax.Array,
 ) -> State:
-    """State at the end of a step, under the forcing at the end of the step."""
-    return model.stepper.advance(model, parameters, operator, *state, forcing)
+    """State at the end of a step, under the forcing at its start and end."""
+    if operator is None:
+        operator = prepare(model, parameters, dt, now)
+
+    def stage(state: State, forcing: Values) -> State:
+        return model.stepper.advance(model, parameters, operator, state, forcing)
+
+    stepped: State = model.stepping.advance(stage, state, before, now)
+    return stepped
 
 
-def observe(model: Model, parameters: Values, state: State, sampler: Any) -> State:
-    """Soil temperature at the sampled depths, shape (z, ...), and surface temperature (K)."""
-    columns, surface_temperature = state
-    bottom = model.bottom.temperature(parameters)
-    return model.stepper.temperatures(columns, bottom, sampler), surface_temperature
+def observe(
+    model: Model, parameters: Values, state: State, forcing: Values, sampler: Any
+) -> jax.Array:
+    """Soil temperature (K) at the sampled depths, shape (z, ...)."""
+    bottom = model.bottom.temperature(forcing, parameters)
+    return model.stepper.temperatures(state.columns, bottom, sampler)
 
 
 def run(
-    model: Model, parameters: Values, forcing: Values, dt: jax.Array, depths: jax.Array
+    model: Model,
+    parameters: Values,
+    forcing: Values,
+    start: Values,
+    dt: jax.Array,
+    depths: jax.Array,
 ) -> dict[str, jax.Array]:
     """Simulate all times.
 
@@ -65,6 +135,8 @@ def run(
     forcing : mapping of str to array, shape (time, ...)
         A series for every name in ``model.forcing``, at the end of each step; the first only
         serves the fluxes of the initial state.
+    start : mapping of str to array
+        What was observed at the first time; see `Initial`.
     dt : array, shape ()
         Time step (s).
     depths : array, shape (z,)
@@ -75,21 +147,21 @@ def run(
     dict of str to array
         ``SoilTemp`` (time, z, ...), ``AvgSurfT`` and the surface fluxes (time, ...).
     """
-    operator = prepare(model, parameters, dt)
+    operator = constant_operator(model, parameters, dt)
     sampler = model.stepper.sample(model, depths)
-    first = begin(model, parameters, jax.tree.map(lambda series: series[0], forcing))
 
-    def body(state: State, now: Values) -> tuple[State, State]:
-        state = step(model, parameters, operator, state, now)
-        return state, observe(model, parameters, state, sampler)
+    def look(state: State, forcing: Values) -> tuple[jax.Array, jax.Array, jax.Array]:
+        return observe(model, parameters, state, forcing, sampler), state.surface, state.flux
 
-    start = observe(model, parameters, first, sampler)
-    _, rest = jax.lax.scan(body, first, jax.tree.map(lambda series: series[1:], forcing))
-    soil, surface = (
-        jnp.concatenate([head[None], tail]) for head, tail in zip(start, rest, strict=True)
+    def body(state: State, series: tuple[Values, Values]) -> tuple[State, Any]:
+        state = step(model, parameters, operator, state, *series, dt)
+        return state, look(state, series[1])
+
+    first = begin(model, parameters, forcing, start, dt)
+    head = look(first, _at(forcing, 0))
+    _, rest = jax.lax.scan(body, first, pairs(forcing))
+    soil, surface, flux = (
+        jnp.concatenate([one[None], tail]) for one, tail in zip(head, rest, strict=True)
     )
-    return {
-        "SoilTemp": soil,
-        "AvgSurfT": surface,
-        **model.surface_fluxes(surface, forcing, parameters),
-    }
+    fluxes = {"Qg": flux} | model.fluxes(surface, forcing, parameters)
+    return {"SoilTemp": soil, "AvgSurfT": surface, **fluxes}

@@ -3,42 +3,37 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import field
-from typing import Any
 
 import jax
 
 from xlsm.errors import ModelError
-from xlsm.model.bottom import FixedTemperature, UniformInitial, ZeroFlux
-from xlsm.model.grid import UniformGrid
+from xlsm.model.bottom import Bottom, FixedTemperature
+from xlsm.model.grid import AutoGrid, Grid, UniformGrid
+from xlsm.model.initial import Initial, UniformInitial
 from xlsm.model.parameters import ParameterSpec
-from xlsm.model.soil import UniformSoil
+from xlsm.model.piece import Facts, Piece, from_text, to_text
+from xlsm.model.soil import Soil, UniformSoil
 from xlsm.model.solvers import Jacobi, Modal, Solver, Tridiagonal
-from xlsm.model.surface import BareSurface, GreyBody, PaperRadiation
-from xlsm.model.turbulence import ConstantExchange
+from xlsm.model.stepping import BackwardEuler, Stepping
+from xlsm.model.surface import BareSurface, EnergyBalance, Surface
+from xlsm.model.turbulence import ConstantExchange, Turbulence
 
 __all__ = ["Model"]
 
-SOLVERS: dict[str, type[Solver]] = {"jacobi": Jacobi, "modal": Modal, "tridiagonal": Tridiagonal}
+Values = Mapping[str, jax.Array]
 
-#: Every piece a text may name: reading one never builds anything else.
-PIECES = {
-    piece.__name__: piece
-    for piece in (
-        UniformGrid,
-        UniformSoil,
-        GreyBody,
-        PaperRadiation,
-        ConstantExchange,
-        FixedTemperature,
-        ZeroFlux,
-        UniformInitial,
-        Jacobi,
-        Modal,
-        Tridiagonal,
-    )
+SOLVERS: dict[str, type[Solver]] = {"jacobi": Jacobi, "modal": Modal, "tridiagonal": Tridiagonal}
+#: What each field must be, for the error where it is something else.
+KINDS: dict[str, type[Piece]] = {
+    "grid": Grid,
+    "soil": Soil,
+    "surface": Surface,
+    "turbulence": Turbulence,
+    "bottom": Bottom,
+    "initial": Initial,
+    "stepping": Stepping,
 }
 
 
@@ -51,52 +46,75 @@ class Model:
 
     Parameters
     ----------
-    grid : UniformGrid
-        Where the nodes lie.
-    soil : UniformSoil
+    grid : Grid or "auto"
+        Where the nodes lie; ``"auto"`` is `AutoGrid`.
+    soil : Soil
         How heat is stored and conducted.
-    surface : GreyBody or PaperRadiation
+    surface : Surface
         Radiation and closure at the surface.
-    turbulence : ConstantExchange
+    turbulence : Turbulence
         Sensible and latent heat.
-    bottom : FixedTemperature or ZeroFlux
+    bottom : Bottom
         Lower boundary.
-    initial : UniformInitial
+    initial : Initial
         State at the first time.
-    solver : {"auto", "modal", "tridiagonal", "jacobi"} or solver
-        How a step is advanced; ``"auto"`` takes modal where the soil is uniform and constant,
-        else tridiagonal.
+    stepping : Stepping
+        How a time step is made.
+    solver : {"auto", "modal", "tridiagonal", "jacobi"} or Solver
+        How the implicit equations of a step are solved; ``"auto"`` takes modal where soil and
+        grid are uniform and constant, else the general solver that the soil asks for.
 
     Raises
     ------
     ModelError
-        For an unknown solver, or the modal solver over a soil that is not uniform.
+        For an unknown solver, or pieces that do not fit each other.
 
     Examples
     --------
+    >>> from xlsm.model.bottom import ZeroFlux
     >>> model = Model(bottom=ZeroFlux(), solver="tridiagonal")
     >>> model.forcing
     ('SWdown', 'LWdown', 'Tair')
     """
 
-    grid: UniformGrid = field(default_factory=UniformGrid)
-    soil: UniformSoil = field(default_factory=UniformSoil)
-    surface: BareSurface = field(default_factory=GreyBody)
-    turbulence: ConstantExchange = field(default_factory=ConstantExchange)
-    bottom: FixedTemperature | ZeroFlux = field(default_factory=FixedTemperature)
-    initial: UniformInitial = field(default_factory=UniformInitial)
+    grid: Grid | str = field(default_factory=UniformGrid)
+    soil: Soil = field(default_factory=UniformSoil)
+    surface: Surface = field(default_factory=BareSurface)
+    turbulence: Turbulence = field(default_factory=ConstantExchange)
+    bottom: Bottom = field(default_factory=FixedTemperature)
+    initial: Initial = field(default_factory=UniformInitial)
+    stepping: Stepping = field(default_factory=BackwardEuler)
     solver: str | Solver = "auto"
 
     def __post_init__(self) -> None:
-        """Refuse a solver that does not exist or cannot serve these pieces."""
+        """Refuse pieces of the wrong kind, or that do not fit each other."""
+        if self.grid == "auto":
+            object.__setattr__(self, "grid", AutoGrid())
+        for name, kind in KINDS.items():
+            if not isinstance(getattr(self, name), kind):
+                raise ModelError(
+                    f"{name} must be a {kind.__name__}, such as {_examples(kind)}; got "
+                    f"{getattr(self, name)!r}"
+                )
         if isinstance(self.solver, str) and self.solver not in ("auto", *SOLVERS):
             names = ", ".join(["auto", *SOLVERS])
             raise ModelError(f"unknown solver {self.solver!r}: expected one of {names}")
-        if isinstance(self.stepper, Modal) and not self.soil.uniform:
-            raise ModelError(
-                "the modal solver needs a uniform soil, constant in time: use "
-                'solver="tridiagonal" or "auto"'
-            )
+        for piece in (*self.pieces, self.stepper):
+            piece.check(self)
+
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """All pieces but the solver, in the order in which their parameters are listed."""
+        names = ("surface", "turbulence", "soil", "bottom", "initial", "grid", "stepping")
+        unseen = () if self.surface.balanced else ("turbulence",)
+        return tuple(getattr(self, name) for name in names if name not in unseen)
+
+    @property
+    def layout(self) -> Grid:
+        """The grid."""
+        if isinstance(self.grid, str):
+            raise ModelError(f"grid must be a Grid or 'auto', got {self.grid!r}")
+        return self.grid
 
     @property
     def stepper(self) -> Solver:
@@ -104,24 +122,33 @@ class Model:
         if not isinstance(self.solver, str):
             return self.solver
         if self.solver == "auto":
-            return Modal() if self.soil.uniform else Tridiagonal()
+            return Modal() if Modal.serves(self) else Tridiagonal()
         return SOLVERS[self.solver]()
 
     @property
     def parameters(self) -> dict[str, ParameterSpec]:
         """Every parameter that may be given, by name."""
-        pieces = (self.surface, self.turbulence, self.soil, self.bottom, self.initial, self.grid)
-        return {spec.name: spec for piece in pieces for spec in piece.parameters}
+        return {spec.name: spec for piece in self.pieces for spec in piece.parameters}
 
     @property
     def operator_parameters(self) -> tuple[str, ...]:
         """Names of the parameters that the coefficients of a step may depend on."""
-        return tuple(spec.name for piece in (self.soil, self.grid) for spec in piece.parameters)
+        return tuple(spec.name for spec in self.soil.parameters)
 
     @property
     def forcing(self) -> tuple[str, ...]:
         """Variables the model reads at each time."""
-        return (*self.surface.forcing, *self.turbulence.forcing)
+        return tuple(dict.fromkeys(name for piece in self.pieces for name in piece.forcing))
+
+    @property
+    def profiles(self) -> tuple[str, ...]:
+        """Those of the forcing that have a depth."""
+        return self.soil.forcing
+
+    @property
+    def tolerated(self) -> tuple[str, ...]:
+        """Those of the forcing that may be missing at times."""
+        return tuple(name for piece in self.pieces for name in piece.tolerated)
 
     def used(self, given: Iterable[str]) -> tuple[str, ...]:
         """Name the parameters a run uses, where the caller has named those in `given`.
@@ -142,50 +169,62 @@ class Model:
             When the names contradict each other.
         """
         names = frozenset(given)
-        return (
-            *(spec.name for spec in self.surface.parameters),
-            *self.turbulence.used(names),
-            *(spec.name for spec in self.soil.parameters),
-            *(spec.name for spec in self.bottom.parameters),
-            *self.initial.used(names, self.bottom.fixed),
-        )
+        return tuple(name for piece in self.pieces for name in piece.used(names, self))
 
-    def net_flux(
-        self,
-        surface_temperature: jax.Array,
-        forcing: Mapping[str, jax.Array],
-        parameters: Mapping[str, jax.Array],
-    ) -> jax.Array:
-        """Net flux into the soil (W m-2) at a surface temperature (K), shapes (...)."""
-        short, long = self.surface.upwelling(surface_temperature, forcing, parameters)
-        turbulent = self.turbulence.flux(surface_temperature, forcing, parameters)
-        return forcing["SWdown"] - short + forcing["LWdown"] - long - turbulent
+    def outputs(self, names: Collection[str]) -> tuple[str, ...]:
+        """Variables the model simulates, where the parameters in `names` are in use."""
+        if not self.surface.balanced:
+            return ("SoilTemp", "Qg")
+        split = ("Qh", "Qle") if self.turbulence.separates(names) else ()
+        return ("SoilTemp", "AvgSurfT", "SWup", "LWup", *split, "Qturb", "Qg")
 
-    def surface_fluxes(
-        self,
-        surface_temperature: jax.Array,
-        forcing: Mapping[str, jax.Array],
-        parameters: Mapping[str, jax.Array],
+    def resolved(self, facts: Facts) -> Model:
+        """Give the model with what the data decide filled in."""
+        pieces = {name: getattr(self, name).resolved(facts) for name in KINDS}
+        return dataclasses.replace(self, **pieces)
+
+    def fluxes(
+        self, surface_temperature: jax.Array, forcing: Values, parameters: Values
     ) -> dict[str, jax.Array]:
         """Compute every flux at the surface (W m-2) from its temperature (K), shapes (...).
 
         Returns
         -------
         dict
-            ``SWup``, ``LWup``, ``Qturb``, ``Qg``, and ``Qh``, ``Qle`` where the Bowen ratio is
-            among the parameters.
+            ``SWup``, ``LWup``, ``Qturb``, ``Qg``, and ``Qh``, ``Qle`` where they are known one
+            by one; nothing where the surface is not balanced.
         """
-        short, long = self.surface.upwelling(surface_temperature, forcing, parameters)
-        turbulent = self.turbulence.flux(surface_temperature, forcing, parameters)
-        fluxes = {
-            "SWup": short,
-            "LWup": long,
-            "Qturb": turbulent,
-            "Qg": self.net_flux(surface_temperature, forcing, parameters),
-        }
-        if "bowen_ratio" in parameters:
-            fluxes["Qh"], fluxes["Qle"] = self.turbulence.split(turbulent, parameters)
-        return fluxes
+        if not isinstance(self.surface, EnergyBalance):
+            return {}
+        short = self.surface.albedo.reflected(forcing, parameters)
+        long = self.surface.radiation.upwelling(surface_temperature, forcing, parameters)
+        net_radiation = forcing["SWdown"] - short + forcing["LWdown"] - long
+        turbulent = self.turbulence.fluxes(surface_temperature, net_radiation, forcing, parameters)
+        into_soil = net_radiation - turbulent["Qturb"]
+        for source in self.surface.sources:
+            into_soil = into_soil + forcing[source]
+        return {"SWup": short, "LWup": long, **turbulent, "Qg": into_soil}
+
+    def close_surface(
+        self,
+        parameters: Values,
+        forcing: Values,
+        offset: jax.Array,
+        slope: jax.Array,
+        guess: jax.Array,
+    ) -> tuple[jax.Array, jax.Array]:
+        """Surface temperature and flux into the soil, given the column's answer to a flux.
+
+        See `Surface.solve`.
+        """
+
+        def net_flux(temperature: jax.Array) -> jax.Array:
+            return self.fluxes(temperature, forcing, parameters)["Qg"]
+
+        linear = self.turbulence.linear
+        return self.surface.solve(
+            net_flux, offset, slope, guess, forcing, parameters, linear=linear
+        )
 
     def to_json(self) -> str:
         """Write the model as text, for attributes of a result; `from_json` reads it.
@@ -195,8 +234,7 @@ class Model:
         >>> Model.from_json(Model().to_json()) == Model()
         True
         """
-        pieces = {piece.name: getattr(self, piece.name) for piece in dataclasses.fields(self)}
-        return json.dumps(pieces, default=_describe)
+        return to_text({name.name: getattr(self, name.name) for name in dataclasses.fields(self)})
 
     @classmethod
     def from_json(cls, text: str) -> Model:
@@ -207,21 +245,9 @@ class Model:
         ModelError
             For a piece or a setting this version does not know.
         """
-        try:
-            return cls(**{name: _build(value) for name, value in json.loads(text).items()})
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ModelError(
-                f"cannot rebuild the model {text!r}: {error!r}; it may come from another version "
-                "of xlsm: pass model= explicitly"
-            ) from error
+        return from_text(text, cls)
 
 
-def _describe(piece: Any) -> dict[str, Any]:
-    return {"piece": type(piece).__name__, **dataclasses.asdict(piece)}
-
-
-def _build(description: Any) -> Any:
-    if isinstance(description, str):  # a solver by name
-        return description
-    settings = dict(description)
-    return PIECES[settings.pop("piece")](**settings)
+def _examples(kind: type[Piece]) -> str:
+    """Names of some pieces of a kind."""
+    return ", ".join(f"{piece.__name__}()" for piece in kind.__subclasses__()[:3])

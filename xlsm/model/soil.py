@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from xlsm.model.grid import UniformGrid
+from xlsm.errors import ParameterError
+from xlsm.model.grid import Grid
 from xlsm.model.parameters import ParameterSpec
+from xlsm.model.piece import Piece
 
-__all__ = ["UniformSoil"]
+if TYPE_CHECKING:
+    from xlsm.model.model import Model
+
+__all__ = ["Soil", "UniformSoil"]
+
+Values = Mapping[str, jax.Array]
+Array = np.ndarray[Any, np.dtype[np.float64]]
 
 THERMAL_CONDUCTIVITY = ParameterSpec(
     "thermal_conductivity",
@@ -22,6 +32,15 @@ THERMAL_CONDUCTIVITY = ParameterSpec(
     (0.02, 8.0),
     "log",
     "thermal conductivity of the soil",
+)
+THERMAL_DIFFUSIVITY = ParameterSpec(
+    "thermal_diffusivity",
+    "kappa",
+    "m2 s-1",
+    5.0e-7,
+    (1.0e-8, 1.0e-5),
+    "log",
+    "thermal diffusivity of the soil, conductivity over heat capacity",
 )
 HEAT_CAPACITY = ParameterSpec(
     "heat_capacity",
@@ -34,36 +53,94 @@ HEAT_CAPACITY = ParameterSpec(
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class UniformSoil:
-    """One conductivity and one heat capacity for the whole column, constant in time.
+class Soil(Piece, abc.ABC):
+    """Heat capacity and conductance of the column's cells.
 
-    Examples
-    --------
-    >>> [p.name for p in UniformSoil().parameters]
-    ['thermal_conductivity', 'heat_capacity']
+    A soil that names forcing changes from step to step; its forcing are profiles, of shape
+    (depth, ...) at each time.
     """
 
     #: The same everywhere and always: the modal solver may be used.
+    uniform: ClassVar[bool] = False
+    #: Heat is not proportional to temperature: a step is solved by iteration.
+    nonlinear: ClassVar[bool] = False
+    #: Depths (m) at which its forcing is read.
+    depths: tuple[float, ...] = ()
+
+    @abc.abstractmethod
+    def capacities(self, grid: Grid, parameters: Values, forcing: Values) -> jax.Array:
+        """Heat capacity of the soil each node owns (J m-2 K-1), shape (nodes, ...)."""
+
+    @abc.abstractmethod
+    def conductances(self, grid: Grid, parameters: Values, forcing: Values) -> jax.Array:
+        """Conductance between neighbouring nodes (W m-2 K-1), shape (nodes - 1, ...)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class UniformSoil(Soil):
+    """One conductivity and one heat capacity for the whole column, constant in time.
+
+    Where temperatures are all there is, only their ratio, ``thermal_diffusivity``, can be known:
+    it may be given in place of the conductivity.
+
+    Examples
+    --------
+    >>> [p.symbol for p in UniformSoil().parameters]
+    ['lambda', 'kappa', 'C']
+    """
+
     uniform: ClassVar[bool] = True
 
     @property
     def parameters(self) -> tuple[ParameterSpec, ...]:
-        """Thermal conductivity and volumetric heat capacity."""
-        return (THERMAL_CONDUCTIVITY, HEAT_CAPACITY)
+        """Thermal conductivity or diffusivity, and volumetric heat capacity."""
+        return (THERMAL_CONDUCTIVITY, THERMAL_DIFFUSIVITY, HEAT_CAPACITY)
 
-    def capacities(self, grid: UniformGrid, parameters: Mapping[str, jax.Array]) -> jax.Array:
+    def used(self, given: frozenset[str], model: Model) -> tuple[str, ...]:
+        """Choose between conductivity and diffusivity.
+
+        Raises
+        ------
+        ParameterError
+            When both are given.
+        """
+        return (conducting(given, ""), "heat_capacity")
+
+    def conductivity(self, parameters: Values) -> jax.Array:
+        """Thermal conductivity (W m-1 K-1), shape (...)."""
+        return conductivity(parameters, "")
+
+    def capacities(self, grid: Grid, parameters: Values, forcing: Values) -> jax.Array:
         """Heat capacity of the soil each node owns (J m-2 K-1), shape (nodes, ...)."""
         capacity = parameters["heat_capacity"]
-        return _down(grid.thicknesses, capacity) * capacity
+        return capacity * down(grid.thicknesses, capacity)
 
-    def conductances(self, grid: UniformGrid, parameters: Mapping[str, jax.Array]) -> jax.Array:
+    def conductances(self, grid: Grid, parameters: Values, forcing: Values) -> jax.Array:
         """Conductance between neighbouring nodes (W m-2 K-1), shape (nodes - 1, ...)."""
-        conductivity = parameters["thermal_conductivity"]
-        return conductivity / _down(jnp.diff(jnp.asarray(grid.node_depths)), conductivity)
+        conductivity = self.conductivity(parameters)
+        return conductivity / down(np.diff(grid.node_depths), conductivity)
 
 
-def _down(profile: object, like: jax.Array) -> jax.Array:
+def conducting(given: frozenset[str], layer: str) -> str:
+    """Name what tells how a layer conducts: its conductivity unless its diffusivity is given."""
+    conductivity, diffusivity = f"thermal_conductivity{layer}", f"thermal_diffusivity{layer}"
+    if diffusivity not in given:
+        return conductivity
+    if conductivity in given:
+        raise ParameterError(
+            f"{conductivity} and {diffusivity} are both given, but the one is the other times "
+            f"heat_capacity{layer}: leave one out"
+        )
+    return diffusivity
+
+
+def conductivity(parameters: Values, layer: str) -> jax.Array:
+    """Thermal conductivity of a layer (W m-1 K-1), shape (...)."""
+    if f"thermal_diffusivity{layer}" in parameters:
+        return parameters[f"thermal_diffusivity{layer}"] * parameters[f"heat_capacity{layer}"]
+    return parameters[f"thermal_conductivity{layer}"]
+
+
+def down(profile: Array, like: jax.Array) -> Array:
     """Put a profile on the leading axis, broadcast against the batch axes of `like`."""
-    profile = jnp.asarray(profile)
     return profile.reshape(profile.shape + (1,) * jnp.ndim(like))

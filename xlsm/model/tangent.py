@@ -5,6 +5,9 @@ halves of a direct solver are linear, so that a tangent goes through them like o
 nor that most parameters leave the coefficients of a step alone. Here that is said; the surface,
 which is a handful of numbers a station, is left to automatic differentiation.
 
+A solver whose halves are not linear (`Solver.exact` is None) is left to automatic
+differentiation whole.
+
 Shapes: P directions are the first of the batch axes, so a state tangent is (states, P, ...) and
 that of a number (P, ...).
 """
@@ -20,9 +23,9 @@ import jax.numpy as jnp
 
 from xlsm.model import column
 from xlsm.model.model import Model
-from xlsm.model.solvers.base import close_surface
+from xlsm.model.solvers.base import Direct, State
 
-__all__ = ["Directions", "Tangents", "begin", "observe", "push", "step"]
+__all__ = ["Directions", "Tangents", "begin", "changing", "observe", "operators", "push", "step"]
 
 Values = Mapping[str, jax.Array]
 
@@ -42,6 +45,14 @@ class Directions(NamedTuple):
     parameters: Values
     operators: Sequence[Values]
 
+    def last(self, count: int) -> list[Values]:
+        """Give the derivative of the parameters along each of the last `count` directions."""
+        total = len(next(iter(self.parameters.values())))
+        return [
+            {name: values[i] for name, values in self.parameters.items()}
+            for i in range(total - count, total)
+        ]
+
 
 class Tangents(NamedTuple):
     """Derivatives of a column's state.
@@ -52,13 +63,14 @@ class Tangents(NamedTuple):
         Of the solver's state along the directions that leave the coefficients alone.
     changing : list of array, shapes (states, ...)
         Along each of those that change them.
-    surface : array, shape (P, ...)
-        Of the surface temperature.
+    surface, flux : array, shape (P, ...)
+        Of the surface temperature and the flux into the soil.
     """
 
     plain: jax.Array
     changing: list[jax.Array]
     surface: jax.Array
+    flux: jax.Array
 
 
 def push(
@@ -85,38 +97,69 @@ def _push_parameters(
     return push(of_moving, (moving,), (directions.parameters,))
 
 
+def changing(model: Model, names: Sequence[str]) -> list[bool]:
+    """Which directions, one for each name, change the coefficients of a step."""
+    if model.stepper.exact is None:
+        return [False] * len(names)
+    return [name in model.operator_parameters for name in names]
+
+
+def operators(
+    model: Model, parameters: Values, moved: Sequence[Values], dt: jax.Array, forcing: Values
+) -> tuple[Values, list[Values]]:
+    """Coefficients of a step, and their derivative along each of some directions."""
+
+    def prepare(parameters: Values) -> Values:
+        return column.prepare(model, parameters, dt, forcing)
+
+    moving = [{**{n: jnp.zeros_like(v) for n, v in parameters.items()}, **m} for m in moved]
+    changes = [jax.jvp(prepare, (parameters,), (along,))[1] for along in moving]
+    return prepare(parameters), changes
+
+
 def begin(
-    model: Model, parameters: Values, forcing: Values, directions: Directions
-) -> tuple[column.State, Tangents]:
+    model: Model,
+    parameters: Values,
+    forcing: Values,
+    start: Values,
+    dt: jax.Array,
+    directions: Directions,
+) -> tuple[State, Tangents]:
     """State at the first time and its derivatives; see `column.begin`."""
 
-    def start(parameters: Values) -> column.State:
-        return column.begin(model, parameters, forcing)
+    def first(parameters: Values) -> State:
+        return column.begin(model, parameters, forcing, start, dt)
 
-    state, (moved, surface) = _push_parameters(start, parameters, directions)
-    plain = moved.shape[0] - len(directions.operators)
-    return state, Tangents(jnp.moveaxis(moved[:plain], 0, 1), list(moved[plain:]), surface)
+    state, moved = _push_parameters(first, parameters, directions)
+    plain = len(moved.surface) - len(directions.operators)
+    columns = moved.columns
+    return state, Tangents(
+        jnp.moveaxis(columns[:plain], 0, 1), list(columns[plain:]), moved.surface, moved.flux
+    )
 
 
 def step(
     model: Model,
     parameters: Values,
-    operator: Values,
-    state: column.State,
-    forcing: Values,
+    operator: Values | None,
+    state: State,
+    before: Values,
+    now: Values,
+    dt: jax.Array,
     directions: Directions,
     tangents: Tangents,
-) -> tuple[column.State, Tangents]:
+) -> tuple[State, Tangents]:
     """State at the end of a step and its derivatives; see `column.step`.
 
     Parameters
     ----------
     model : Model
         The forward model.
-    parameters, operator, state, forcing
+    parameters, operator, state, before, now, dt
         As in `column.step`.
     directions : Directions
-        Along which to differentiate.
+        Along which to differentiate; where `operator` is None, the derivatives of the
+        coefficients are found anew.
     tangents : Tangents
         Derivatives at the start of the step.
 
@@ -125,13 +168,59 @@ def step(
     state, tangents
         At the end of the step.
     """
-    solver = model.stepper.exact
-    columns, guess = state
+    if model.stepper.exact is None:
+        return _whole_step(model, parameters, state, before, now, dt, directions, tangents)
+    if operator is None:
+        moved = directions.last(len(directions.operators))
+        operator, changes = operators(model, parameters, moved, dt, now)
+        directions = directions._replace(operators=changes)
+    coefficients = operator
+
+    def stage(both: tuple[State, Tangents], forcing: Values) -> tuple[State, Tangents]:
+        return _stage(model, parameters, coefficients, *both, forcing, directions)
+
+    stepped: tuple[State, Tangents] = model.stepping.advance(stage, (state, tangents), before, now)
+    return stepped
+
+
+def _whole_step(
+    model: Model,
+    parameters: Values,
+    state: State,
+    before: Values,
+    now: Values,
+    dt: jax.Array,
+    directions: Directions,
+    tangents: Tangents,
+) -> tuple[State, Tangents]:
+    """Step and derivatives by automatic differentiation of all of it."""
+
+    def whole(moving: Values, state: State) -> State:
+        return column.step(model, {**parameters, **moving}, None, state, before, now, dt)
+
+    moving = {name: parameters[name] for name in directions.parameters}
+    along = State(jnp.moveaxis(tangents.plain, 1, 0), tangents.surface, tangents.flux)
+    state, moved = push(whole, (moving, state), (directions.parameters, along))
+    return state, Tangents(jnp.moveaxis(moved.columns, 0, 1), [], moved.surface, moved.flux)
+
+
+def _stage(
+    model: Model,
+    parameters: Values,
+    operator: Values,
+    state: State,
+    tangents: Tangents,
+    forcing: Values,
+    directions: Directions,
+) -> tuple[State, Tangents]:
+    """One implicit solution and its derivatives, split at the surface."""
+    solver = _direct(model)
+    columns, guess, _ = state
     plain = tangents.plain.shape[1]
     wide = {
         name: jnp.expand_dims(values, values.ndim - guess.ndim) for name, values in operator.items()
     }
-    bottom, bottom_moved = _push_parameters(model.bottom.temperature, parameters, directions)
+    bottom, bottom_moved = _bottom(model, parameters, forcing, directions)
 
     half, offset = solver.respond(model, operator, columns, bottom)
     halves, offsets = solver.respond(model, wide, tangents.plain, bottom_moved[:plain])
@@ -155,7 +244,7 @@ def step(
     def close(inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
         *values, offset, slope = inputs
         known = {**parameters, **dict(zip(names, values, strict=True))}
-        return close_surface(model, known, forcing, offset, slope, guess)
+        return model.close_surface(known, forcing, offset, slope, guess)
 
     inputs = jnp.stack([*(parameters[name] for name in names), offset, slope])
     inputs_moved = jnp.concatenate(
@@ -171,38 +260,58 @@ def step(
     surface_moved = jnp.sum(to_surface[:, None] * inputs_moved, axis=0)
     flux_moved = jnp.sum(to_flux[:, None] * inputs_moved, axis=0)
 
-    changing = [
+    changed = [
         _along(solver.absorb, (operator, half, offset, flux), (change, *halved, flux_moved))
         for change, halved, flux_moved in zip(
             directions.operators, moved, flux_moved[plain:], strict=True
         )
     ]
     moved_on = Tangents(
-        solver.absorb(wide, halves, offsets, flux_moved[:plain]), changing, surface_moved
+        solver.absorb(wide, halves, offsets, flux_moved[:plain]),
+        changed,
+        surface_moved,
+        flux_moved,
     )
     if solver != model.stepper:  # its values are its own
-        return column.step(model, parameters, operator, state, forcing), moved_on
-    return (solver.absorb(operator, half, offset, flux), surface), moved_on
+        return model.stepper.advance(model, parameters, operator, state, forcing), moved_on
+    return State(solver.absorb(operator, half, offset, flux), surface, flux), moved_on
 
 
 def observe(
     model: Model,
     parameters: Values,
-    state: column.State,
+    state: State,
+    forcing: Values,
     sampler: Any,
     directions: Directions,
     tangents: Tangents,
 ) -> tuple[jax.Array, jax.Array]:
     """Soil temperatures at the sampled depths (z, ...) and their derivatives (z, P, ...)."""
-    solver = model.stepper.exact
-    bottom, bottom_moved = _push_parameters(model.bottom.temperature, parameters, directions)
+    solver = model.stepper
+    bottom, bottom_moved = _bottom(model, parameters, forcing, directions)
     plain = tangents.plain.shape[1]
     moved = [
         solver.temperatures(state, end, sampler)[:, None]
         for state, end in zip(tangents.changing, bottom_moved[plain:], strict=True)
     ]
     rest = solver.temperatures(tangents.plain, bottom_moved[:plain], sampler)
-    return solver.temperatures(state[0], bottom, sampler), jnp.concatenate([rest, *moved], axis=1)
+    soil = solver.temperatures(state.columns, bottom, sampler)
+    return soil, jnp.concatenate([rest, *moved], axis=1)
+
+
+def _bottom(
+    model: Model, parameters: Values, forcing: Values, directions: Directions
+) -> tuple[jax.Array, jax.Array]:
+    """Temperature of the bottom (...) and its derivatives (P, ...)."""
+    given = partial(model.bottom.temperature, forcing)
+    value, moved = _push_parameters(given, parameters, directions)
+    return value, moved
+
+
+def _direct(model: Model) -> Direct:
+    solver = model.stepper.exact
+    assert solver is not None  # asked before
+    return solver
 
 
 def _along(

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
+from xlsm.model.model import Model
 from xlsm.model.parameters import ParameterSpec
+from xlsm.variables import plausible
 
-__all__ = ["apply_blocks", "from_batch", "implausible", "outside_is_nan", "to_batch"]
+__all__ = ["Block", "apply_blocks", "from_batch", "implausible", "outside_is_nan", "unpack"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -56,6 +58,67 @@ def to_batch(
         padded[..., : flat.shape[0]] = np.moveaxis(flat, 0, -1)
         batched.append(padded)
     return batched, shape
+
+
+class Block(NamedTuple):
+    """What a verb's block was given, ready for a kernel; n is the padded number of stations.
+
+    Parameters
+    ----------
+    forcing : dict of str to array, shapes (time, n) or (time, depth, n)
+        Forcing of the model; a value that cannot be is NaN.
+    start : dict of str to array, shapes (..., n)
+        What the initial state wants of the first time.
+    rest : list of array, shapes (core..., n)
+        All other arrays.
+    shape : tuple of int
+        The batch shape, for `from_batch`.
+    bad : bool array, shape (n,)
+        Stations with a value in their forcing that cannot be.
+    """
+
+    forcing: dict[str, Array]
+    start: dict[str, Array]
+    rest: list[Array]
+    shape: tuple[int, ...]
+    bad: Array
+
+
+def unpack(arrays: Sequence[Array], model: Model, rest: Sequence[int], size: int) -> Block:
+    """Sort the arrays of a block: forcing, the first time, and the others.
+
+    Parameters
+    ----------
+    arrays : sequence of array, shapes (batch..., core...)
+        In this order.
+    model : Model
+        Says which forcing there is.
+    rest : sequence of int
+        Core axes of the others.
+    size : int
+        Number of stations to pad to.
+
+    Returns
+    -------
+    Block
+    """
+    names = model.forcing
+    profile = [name in model.profiles for name in names]
+    first = [1] if model.initial.observed else []
+    core = [*(2 if deep else 1 for deep in profile), *first, *rest]
+    batch, shape = to_batch(arrays, core, size)
+    forcing, bad = {}, np.zeros(size, bool)
+    for name, series in zip(names, batch, strict=False):
+        wrong = implausible(series, plausible(name))
+        forcing[name] = np.where(wrong, np.nan, series)
+        bad |= wrong.any(axis=tuple(range(wrong.ndim - 1)))
+    others = batch[len(names) :]
+    start = {}
+    if first:
+        profile_then, *others = others
+        wrong = implausible(profile_then, plausible("SoilTemp"))
+        start = model.initial.digest(model, np.where(wrong, np.nan, profile_then))
+    return Block(forcing, start, others, shape, bad)
 
 
 def from_batch(array: Array, shape: tuple[int, ...]) -> Array:

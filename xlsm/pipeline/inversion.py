@@ -10,7 +10,9 @@ import numpy as np
 
 from xlsm.inference.invert import Status, invert
 from xlsm.inference.objective import Data, Problem
-from xlsm.pipeline.blocks import from_batch, implausible, outside_is_nan, to_batch
+from xlsm.pipeline.blocks import Block, from_batch, implausible, outside_is_nan, unpack
+from xlsm.pipeline.impossible import impossible
+from xlsm.variables import plausible
 
 __all__ = ["Settings", "estimate_block"]
 
@@ -24,15 +26,11 @@ ACCELERATOR_LANES = 4096
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What a block needs to know beside its numbers; hashable and picklable.
-
-    ``plausible`` has the range of each series, forcing first, then the observations.
-    """
+    """What a block needs to know beside its numbers; hashable and picklable."""
 
     problem: Problem
     fixed: tuple[str, ...]
     errors: tuple[float, ...]
-    plausible: tuple[tuple[float, float], ...]
     dt: float
     depths: tuple[float, ...]
     bounds: tuple[tuple[float, float], ...]
@@ -48,25 +46,25 @@ def estimate_block(*arrays: Any, settings: Settings, size: int) -> tuple[np.ndar
     """Estimate one block of stations, NumPy in and out."""
     problem = settings.problem
     channels = [2 if name == "SoilTemp" else 1 for name in problem.observed]
-    rest = len(settings.fixed) + len(problem.free)
-    core = [1] * len(problem.model.forcing) + channels + [0] * rest
-    batch, shape = to_batch(arrays, core, size)
-    bad = np.zeros(size, bool)
-    for values, plausible in zip(batch, settings.plausible, strict=False):
-        bad |= implausible(values, plausible).any(axis=tuple(range(values.ndim - 1)))
-    for forcing in batch[: len(problem.model.forcing)]:
-        forcing[:, bad] = np.nan  # which ends such a station at once
+    rest = [*channels, *[0] * (len(settings.fixed) + len(problem.free))]
+    block = unpack(arrays, problem.model, rest, size)
+    bad = block.bad
+    for name, values in zip(problem.observed, block.rest, strict=False):
+        bad |= implausible(values, plausible(name)).any(axis=tuple(range(values.ndim - 1)))
+    for series in block.forcing.values():
+        series[..., bad] = np.nan  # which ends such a station at once
     # the first start is the guess itself; the others lie about it, alike for every station so
     # that results do not depend on how the stations are cut into blocks
     count = len(problem.free)
     random = np.random.default_rng(settings.seed).standard_normal((settings.starts - 1, count))
     offsets = np.concatenate([np.zeros((1, count)), START_SPREAD * random])
     lanes = LANES.get(jax.default_backend(), ACCELERATOR_LANES)
+    data = _data(settings, block)
     with jax.enable_x64(True):
         result = invert(
             problem,
-            _data(settings, batch),
-            np.stack(batch[-count:]),
+            data,
+            np.stack(block.rest[-count:]),
             offsets,
             np.float64(settings.tolerance),
             np.int64(settings.max_steps),
@@ -74,16 +72,24 @@ def estimate_block(*arrays: Any, settings: Settings, size: int) -> tuple[np.ndar
             # the width decides the last bits: one for single stations, one for all batches
             lanes=1 if size * settings.starts == 1 else lanes,
         )
+    known = {**data.fixed, **dict(zip(problem.free, np.asarray(result.values), strict=True))}
+    bad |= impossible(problem.model, block.forcing, known, bad.size)
+    refused = {
+        name: np.where(bad, np.nan, getattr(result, name))
+        for name in ("values", "std", "covariance", "cost", "residual_std")
+    }
     status = np.where(bad, np.int8(Status.implausible_values), result.status)
-    return tuple(from_batch(values, shape) for values in result._replace(status=status))
+    result = result._replace(status=status, **refused)
+    return tuple(from_batch(values, block.shape) for values in result)
 
 
-def _data(settings: Settings, batch: list[Any]) -> Data:
+def _data(settings: Settings, block: Block) -> Data:
     """Numbers of a block by name; they stay NumPy's, which costs no compilation."""
     problem, known = settings.problem, settings.problem.model.parameters
-    series = iter(batch)
+    series = iter(block.rest)
     numbers: dict[str, Any] = {
-        "forcing": {name: next(series) for name in problem.model.forcing},
+        "forcing": block.forcing,
+        "start": block.start,
         "observations": {
             name: values if values.ndim == 3 else values[:, None]
             for name, values in zip(problem.observed, series, strict=False)

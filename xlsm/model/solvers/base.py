@@ -4,22 +4,42 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from xlsm.model.piece import Piece
+
 if TYPE_CHECKING:
     from xlsm.model.model import Model
 
-__all__ = ["Direct", "Operator", "Solver", "Values", "close_surface", "step_operator"]
+__all__ = ["Direct", "Operator", "Solver", "State", "Values", "step_operator"]
 
 #: Coefficients of one step, whatever a solver makes of them.
 Operator = Mapping[str, jax.Array]
 Values = Mapping[str, jax.Array]
 
 
-class Solver(abc.ABC):
+class State(NamedTuple):
+    """A column at one time.
+
+    Parameters
+    ----------
+    columns : array, shape (states, ...)
+        What the solver makes of the node temperatures.
+    surface : array, shape (...)
+        Surface temperature (K).
+    flux : array, shape (...)
+        Flux into the soil (W m-2).
+    """
+
+    columns: jax.Array
+    surface: jax.Array
+    flux: jax.Array
+
+
+class Solver(Piece, abc.ABC):
     """One backward-Euler step of the column under its surface energy balance.
 
     Shapes: a state has its own leading axis, then any batch axes; parameters have only the
@@ -28,16 +48,21 @@ class Solver(abc.ABC):
 
     @property
     @abc.abstractmethod
-    def exact(self) -> Direct:
-        """The direct solver with the same states, whose derivatives are those of the step."""
+    def exact(self) -> Direct | None:
+        """The direct solver with the same states, whose derivatives are those of the step.
+
+        None where there is none: derivatives are then those of `advance` itself.
+        """
 
     @abc.abstractmethod
-    def prepare(self, model: Model, parameters: Values, dt: jax.Array) -> dict[str, jax.Array]:
-        """Coefficients that stay the same over the run."""
+    def prepare(
+        self, model: Model, parameters: Values, dt: jax.Array, forcing: Values
+    ) -> dict[str, jax.Array]:
+        """Coefficients of a step of length dt (s), from the parameters and forcing of the soil."""
 
     @abc.abstractmethod
-    def begin(self, model: Model, parameters: Values, profile: jax.Array) -> jax.Array:
-        """State from node temperatures (K), shape (nodes, ...)."""
+    def begin(self, model: Model, bottom: jax.Array, profile: jax.Array) -> jax.Array:
+        """State from the temperature of the bottom and of the nodes (K), shape (nodes, ...)."""
 
     @abc.abstractmethod
     def advance(
@@ -45,11 +70,10 @@ class Solver(abc.ABC):
         model: Model,
         parameters: Values,
         operator: Operator,
-        state: jax.Array,
-        surface_temperature: jax.Array,
+        state: State,
         forcing: Values,
-    ) -> tuple[jax.Array, jax.Array]:
-        """State and surface temperature at the end of the step."""
+    ) -> State:
+        """State at the end of the step."""
 
     @abc.abstractmethod
     def sample(self, model: Model, depths: jax.Array) -> Any:
@@ -97,36 +121,21 @@ class Direct(Solver):
         model: Model,
         parameters: Values,
         operator: Operator,
-        state: jax.Array,
-        surface_temperature: jax.Array,
+        state: State,
         forcing: Values,
-    ) -> tuple[jax.Array, jax.Array]:
-        """State and surface temperature at the end of the step."""
-        bottom = model.bottom.temperature(parameters)
-        half, offset = self.respond(model, operator, state, bottom)
-        surface_temperature, flux = close_surface(
-            model, parameters, forcing, offset, operator["slope"], surface_temperature
+    ) -> State:
+        """State at the end of the step."""
+        bottom = model.bottom.temperature(forcing, parameters)
+        half, offset = self.respond(model, operator, state.columns, bottom)
+        surface, flux = model.close_surface(
+            parameters, forcing, offset, operator["slope"], state.surface
         )
-        return self.absorb(operator, half, offset, flux), surface_temperature
+        return State(self.absorb(operator, half, offset, flux), surface, flux)
 
 
-def close_surface(
-    model: Model,
-    parameters: Values,
-    forcing: Values,
-    offset: jax.Array,
-    slope: jax.Array,
-    guess: jax.Array,
-) -> tuple[jax.Array, jax.Array]:
-    """Surface temperature and flux into the soil, given the column's answer to a flux."""
-
-    def net_flux(temperature: jax.Array) -> jax.Array:
-        return model.net_flux(temperature, forcing, parameters)
-
-    return model.surface.solve(net_flux, offset, slope, guess)
-
-
-def step_operator(model: Model, parameters: Values, dt: jax.Array) -> dict[str, jax.Array]:
+def step_operator(
+    model: Model, parameters: Values, dt: jax.Array, forcing: Values
+) -> dict[str, jax.Array]:
     """Finite-volume coefficients of one step, for any soil and grid.
 
     Returns
@@ -136,8 +145,8 @@ def step_operator(model: Model, parameters: Values, dt: jax.Array) -> dict[str, 
         ``conductance`` (nodes - 1, ...): between neighbours, W m-2 K-1;
         ``diagonal`` (nodes, ...): storage plus both conductances.
     """
-    storage = model.soil.capacities(model.grid, parameters) / dt
-    conductance = model.soil.conductances(model.grid, parameters)
+    storage = model.soil.capacities(model.layout, parameters, forcing) / dt
+    conductance = model.soil.conductances(model.layout, parameters, forcing)
     none = jnp.zeros_like(conductance[:1])
     above = jnp.concatenate([none, conductance])
     below = jnp.concatenate([conductance, none])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
-from xlsm.model.solvers.base import Operator, Solver, Values, close_surface, step_operator
+from xlsm.model.solvers.base import Operator, Solver, State, Values, step_operator
 from xlsm.model.solvers.tridiagonal import Tridiagonal
 
 if TYPE_CHECKING:
@@ -48,27 +48,31 @@ class Jacobi(Solver):
         """The direct solution of the same step."""
         return Tridiagonal()
 
-    def prepare(self, model: Model, parameters: Values, dt: jax.Array) -> dict[str, jax.Array]:
+    def prepare(
+        self, model: Model, parameters: Values, dt: jax.Array, forcing: Values
+    ) -> dict[str, jax.Array]:
         """Coefficients of the sweep, and of the exact step for the derivatives."""
-        return step_operator(model, parameters, dt) | self.exact.prepare(model, parameters, dt)
+        given = (model, parameters, dt, forcing)
+        return step_operator(*given) | self.exact.prepare(*given)
 
-    def begin(self, model: Model, parameters: Values, profile: jax.Array) -> jax.Array:
+    def begin(self, model: Model, bottom: jax.Array, profile: jax.Array) -> jax.Array:
         """Node temperatures."""
-        return self.exact.begin(model, parameters, profile)
+        return self.exact.begin(model, bottom, profile)
+
+    def check(self, model: Model) -> None:
+        """Refuse what the exact solver of the same step refuses."""
+        self.exact.check(model)
 
     def advance(
         self,
         model: Model,
         parameters: Values,
         operator: Operator,
-        state: jax.Array,
-        surface_temperature: jax.Array,
+        state: State,
         forcing: Values,
-    ) -> tuple[jax.Array, jax.Array]:
+    ) -> State:
         """Iterate one step to the tolerance."""
-        advanced: tuple[jax.Array, jax.Array] = _iterate(
-            self, model, parameters, operator, state, surface_temperature, forcing
-        )
+        advanced: State = _iterate(self, model, parameters, operator, state, forcing)
         return advanced
 
     def sample(self, model: Model, depths: jax.Array) -> Any:
@@ -86,58 +90,47 @@ def _iterate(
     model: Model,
     parameters: Values,
     operator: Operator,
-    state: jax.Array,
-    surface_temperature: jax.Array,
+    state: State,
     forcing: Values,
-) -> tuple[jax.Array, jax.Array]:
+) -> State:
     storage, conductance = operator["storage"], operator["conductance"]
     diagonal = operator["diagonal"]
-    heat = storage * state
+    heat = storage * state.columns
     slope = 1 / diagonal[0]
+    bottom = model.bottom.temperature(forcing, parameters)
 
-    def sweep(old: jax.Array, surface_temperature: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def sweep(last: State) -> State:
+        old = last.columns
         offset = slope * (heat[0] + conductance[0] * old[1])
-        surface_temperature, flux = close_surface(
-            model, parameters, forcing, offset, slope, surface_temperature
-        )
+        surface, flux = model.close_surface(parameters, forcing, offset, slope, last.surface)
         neighbours = conductance[:-1] * old[:-2] + conductance[1:] * old[2:]
         inner = (heat[1:-1] + neighbours) / diagonal[1:-1]
-        last = (
-            old[-1] if model.bottom.fixed else (heat[-1] + conductance[-1] * old[-2]) / diagonal[-1]
-        )
+        end = bottom
+        if not model.bottom.fixed:
+            end = (heat[-1] + conductance[-1] * old[-2]) / diagonal[-1]
         top = offset + slope * flux
-        return jnp.concatenate([top[None], inner, last[None]]), surface_temperature
+        return State(jnp.concatenate([top[None], inner, end[None]]), surface, flux)
 
-    Carry = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
+    Carry = tuple[jax.Array, State, jax.Array]
 
     def moving(carry: Carry) -> jax.Array:
-        count, _, _, change = carry
+        count, _, change = carry
         return (count < solver.max_iterations) & jnp.any(change > solver.tolerance)
 
     def iterate(carry: Carry) -> Carry:
-        count, old, surface, change = carry
-        new, new_surface = sweep(old, surface)
+        count, old, change = carry
+        new = sweep(old)
         # a column that has settled stays as it is while others of the batch still move
         active = change > solver.tolerance
-        return (
-            count + 1,
-            jnp.where(active, new, old),
-            jnp.where(active, new_surface, surface),
-            jnp.where(active, jnp.max(jnp.abs(new - old), axis=0), change),
-        )
+        kept: State = jax.tree.map(partial(jnp.where, active), new, old)
+        moved = jnp.max(jnp.abs(new.columns - old.columns), axis=0)
+        return count + 1, kept, jnp.where(active, moved, change)
 
-    start = (
-        jnp.array(0),
-        state,
-        surface_temperature,
-        jnp.full_like(surface_temperature, jnp.inf),
-    )
-    _, temperatures, surface, change = jax.lax.while_loop(moving, iterate, start)
+    start = (jnp.array(0), state, jnp.full_like(state.surface, jnp.inf))
+    _, reached, change = jax.lax.while_loop(moving, iterate, start)
     gave_up = ~(change <= solver.tolerance)
-    return (
-        jnp.where(gave_up, jnp.nan, temperatures),
-        jnp.where(gave_up, jnp.nan, surface),
-    )
+    stopped: State = jax.tree.map(lambda values: jnp.where(gave_up, jnp.nan, values), reached)
+    return stopped
 
 
 @_iterate.defjvp

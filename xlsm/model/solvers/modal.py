@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from xlsm.errors import ModelError
 from xlsm.model.grid import interpolation_weights
 from xlsm.model.solvers.base import Direct, Operator, Values
 
@@ -32,22 +33,39 @@ class Modal(Direct):
     the surface flux enters all modes alike, relative to the bottom's temperature.
     """
 
-    def prepare(self, model: Model, parameters: Values, dt: jax.Array) -> dict[str, jax.Array]:
+    @staticmethod
+    def serves(model: Model) -> bool:
+        """Whether a model's soil and grid are uniform, and constant with its bottom."""
+        soil, bottom = model.soil, model.bottom
+        return soil.uniform and model.layout.uniform and not bottom.varying
+
+    def check(self, model: Model) -> None:
+        """Refuse what has other eigenvectors."""
+        if not self.serves(model):
+            raise ModelError(
+                "the modal solver needs a uniform soil on a uniform grid, and a bottom, all "
+                'constant in time: use solver="tridiagonal" or "auto"'
+            )
+
+    def prepare(
+        self, model: Model, parameters: Values, dt: jax.Array, forcing: Values
+    ) -> dict[str, jax.Array]:
         """Give ``decay`` (modes, ...), ``gain`` 2 dt / (C dz) and ``slope`` (K m2 W-1), (...)."""
-        spacing = model.grid.spacing
         eigenvalues, _, weights = _modes(model)
-        capacity = parameters["heat_capacity"]
-        ratio = parameters["thermal_conductivity"] * dt / (capacity * spacing**2)
+        # uniform: any two neighbours tell all
+        conductance = model.soil.conductances(model.layout, parameters, forcing)[0]
+        capacity = model.soil.capacities(model.layout, parameters, forcing)[1]
+        ratio = conductance * dt / capacity
         decay = 1 / (1 + ratio * eigenvalues.reshape((-1,) + (1,) * jnp.ndim(ratio)))
-        gain = 2 * dt / (capacity * spacing)
+        gain = 2 * dt / capacity
         return {"decay": decay, "gain": gain, "slope": gain * _contract(weights[None], decay)[0]}
 
-    def begin(self, model: Model, parameters: Values, profile: jax.Array) -> jax.Array:
+    def begin(self, model: Model, bottom: jax.Array, profile: jax.Array) -> jax.Array:
         """Scaled amplitudes of a profile, shape (modes, ...)."""
         _, shapes, _ = _modes(model)
-        own = np.ones(model.grid.nodes)
+        own = np.ones(model.layout.nodes)
         own[[0, -1]] = 0.5  # the ends own half a cell
-        anomaly = profile - model.bottom.temperature(parameters)
+        anomaly = profile - bottom
         # the weight cancels: amplitude = weight * projection, state = amplitude / weight
         return jnp.tensordot(jnp.asarray(2 * shapes * own), anomaly, axes=1)
 
@@ -68,7 +86,7 @@ class Modal(Direct):
     def sample(self, model: Model, depths: jax.Array) -> jax.Array:
         """Weighted mode shapes, linearly interpolated between nodes, shape (z, modes)."""
         _, shapes, weights = _modes(model)
-        upper, weight = interpolation_weights(model.grid, depths)
+        upper, weight = interpolation_weights(model.layout, depths)
         at_nodes = jnp.asarray((weights[:, None] * shapes).T)
         return (1 - weight)[:, None] * at_nodes[upper] + weight[:, None] * at_nodes[upper + 1]
 
@@ -88,8 +106,8 @@ def _contract(matrix: Any, state: jax.Array) -> jax.Array:
 
 def _modes(model: Model) -> tuple[Array, Array, Array]:
     """Eigenvalues (modes,), shapes at the nodes (modes, nodes), weights (modes,)."""
-    intervals = model.grid.nodes - 1
-    node = np.arange(model.grid.nodes)
+    intervals = model.layout.nodes - 1
+    node = np.arange(model.layout.nodes)
     if model.bottom.fixed:
         wavenumber = (np.arange(intervals) + 0.5) * np.pi / intervals
         weights = np.full(intervals, 1 / intervals)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import jax
 import jax.numpy as jnp
 
+from xlsm.errors import ModelError
 from xlsm.model.grid import interpolation_weights
 from xlsm.model.solvers.base import Direct, Operator, Values, step_operator
 
@@ -26,9 +27,19 @@ class Tridiagonal(Direct):
     from step to step. The state is the node temperatures.
     """
 
-    def prepare(self, model: Model, parameters: Values, dt: jax.Array) -> dict[str, jax.Array]:
+    def check(self, model: Model) -> None:
+        """Refuse a soil whose heat is not proportional to its temperature."""
+        if model.soil.nonlinear:
+            raise ModelError(
+                f"the tridiagonal solver cannot serve {type(model.soil).__name__}, whose heat is "
+                'not proportional to its temperature: use solver="auto"'
+            )
+
+    def prepare(
+        self, model: Model, parameters: Values, dt: jax.Array, forcing: Values
+    ) -> dict[str, jax.Array]:
         """Eliminate once: the factors ``a_i`` and the pivots stay the same over the run."""
-        operator = step_operator(model, parameters, dt)
+        operator = step_operator(model, parameters, dt, forcing)
         conductance, diagonal = operator["conductance"], operator["diagonal"]
         # a fixed bottom node answers nothing; an insulated one is eliminated like the others
         last = jnp.zeros_like(diagonal[0])
@@ -53,10 +64,10 @@ class Tridiagonal(Direct):
             "slope": 1 / (diagonal[0] - conductance[0] * factors[0]),
         }
 
-    def begin(self, model: Model, parameters: Values, profile: jax.Array) -> jax.Array:
+    def begin(self, model: Model, bottom: jax.Array, profile: jax.Array) -> jax.Array:
         """Node temperatures, with the bottom node at its given temperature."""
         if model.bottom.fixed:
-            profile = profile.at[-1].set(model.bottom.temperature(parameters))
+            profile = profile.at[-1].set(bottom)
         return profile
 
     def respond(
@@ -102,7 +113,7 @@ class Tridiagonal(Direct):
 
     def sample(self, model: Model, depths: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Interpolation weights between nodes."""
-        return interpolation_weights(model.grid, depths)
+        return interpolation_weights(model.layout, depths)
 
     def temperatures(
         self, state: jax.Array, bottom: jax.Array, sampler: tuple[jax.Array, jax.Array]

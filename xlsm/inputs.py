@@ -1,0 +1,171 @@
+"""What a model reads of a Dataset: forcing, the state at the first time, facts that decide."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+
+from xlsm.axes import depths, time_step, year_fraction
+from xlsm.errors import LSMWarning, MissingVariableError
+from xlsm.model.grid import DAY, USUAL_DIFFUSIVITY, YEAR, damping_depth
+from xlsm.model.model import Model
+from xlsm.model.piece import Facts
+from xlsm.solar import read_elevation
+from xlsm.validate import find_variable, read_variable
+from xlsm.variables import VARIABLES
+
+__all__ = ["read_forcing", "read_start", "resolve", "warn_if_shallow"]
+
+#: Dimension of the depths of a forcing: its own, whatever other variables have.
+LEVEL = "_level"
+
+
+def resolve(model: Model, ds: xr.Dataset) -> Model:
+    """Fill in what the data decide: the depth of ``grid="auto"``, the sensors that are followed.
+
+    Raises
+    ------
+    ModelError
+        If the data have not what a piece needs.
+
+    Examples
+    --------
+    >>> import xlsm
+    >>> ds = xlsm.tutorial.open_dataset("huang2025")
+    >>> resolve(xlsm.Model(grid="auto"), ds).grid.nodes
+    26
+    """
+    return model.resolved(facts(ds))
+
+
+def facts(ds: xr.Dataset) -> Facts:
+    """Collect what pieces may want to know of a Dataset."""
+    step = time_step(ds)
+    known = {}
+    for name in ("SoilTemp", "SoilMoist"):
+        if name not in ds.variables:
+            continue
+        profile = _with_depth(ds, name)
+        if "depth" not in profile.coords:
+            continue  # whoever needs the depths will say so
+        metres = depths(profile, name)
+        there = np.ones(metres.size, bool)
+        if profile.chunks is None and "depth" in profile.dims:
+            # two variables that share a coordinate have NaN at each other's depths
+            there = profile.notnull().any([dim for dim in profile.dims if dim != "depth"]).values
+        known[name] = tuple(sorted(map(float, metres[there])))
+    return Facts(step, step * (ds.sizes["time"] - 1), known)
+
+
+def _with_depth(ds: xr.Dataset, name: str) -> xr.DataArray:
+    """Take a profile, whatever its own depth dimension is called."""
+    profile = find_variable(ds, name)
+    own = [dim for dim in profile.dims if str(dim).startswith("depth") and dim != "depth"]
+    if "depth" in profile.dims or len(own) != 1:
+        return profile
+    return profile.drop_vars("depth", errors="ignore").rename({own[0]: "depth"})
+
+
+def read_forcing(ds: xr.Dataset, model: Model) -> tuple[list[xr.DataArray], list[tuple[str, ...]]]:
+    """Read all forcing of a model, in canonical units.
+
+    Returns
+    -------
+    arrays : list of DataArray
+        One for each name of ``model.forcing``.
+    core_dims : list of tuple of str
+        Core dimensions of each.
+
+    Raises
+    ------
+    LSMError
+        If something is missing, or not what it should be; says which piece needs it.
+    """
+    arrays = []
+    for name in model.forcing:
+        try:
+            arrays.append(_read(ds, name, model))
+        except MissingVariableError as error:
+            piece = next(piece for piece in model.pieces if name in piece.forcing)
+            raise MissingVariableError(f"{error} ({type(piece).__name__} needs it.)") from error
+    core = [tuple(d for d in ("time", LEVEL) if d in array.dims) for array in arrays]
+    return arrays, core
+
+
+def _read(ds: xr.Dataset, name: str, model: Model) -> xr.DataArray:
+    variable, _, depth = name.partition("@")
+    if depth:
+        return _level(_profile(ds, variable), (float(depth),)).isel({LEVEL: 0}, drop=True)
+    if variable == "YearFraction":
+        return year_fraction(ds)
+    if variable == "SolarElevation" and variable not in ds.variables:
+        # a mean of the interval that ends at a time belongs to the sun of its middle
+        return read_elevation(ds, middle=model.stepping.forcing_is == "mean")
+    if "depth" in VARIABLES[variable].dims:
+        return _level(_profile(ds, variable), model.soil.depths)
+    return read_variable(ds, variable)
+
+
+def _profile(ds: xr.Dataset, name: str) -> xr.DataArray:
+    profile = read_variable(ds.assign({name: _with_depth(ds, name)}), name)
+    return profile if "depth" in profile.dims else profile.expand_dims("depth", -1)
+
+
+def _level(profile: xr.DataArray, wanted: tuple[float, ...]) -> xr.DataArray:
+    """Depths of a profile on a dimension of its own, which no other variable shares."""
+    metres = depths(profile, str(profile.name))
+    places = [int(np.argmin(np.abs(metres - depth))) for depth in wanted]
+    return profile.isel(depth=places).rename(depth=LEVEL).drop_vars(LEVEL)
+
+
+def read_start(ds: xr.Dataset, model: Model) -> tuple[list[xr.DataArray], list[tuple[str, ...]]]:
+    """Read what the initial state wants of the first time; as `read_forcing`."""
+    wanted = model.initial.observed
+    if not wanted:
+        return [], []
+    first = _level(_profile(ds, "SoilTemp"), wanted).isel(time=0, drop=True)
+    return [first], [(LEVEL,)]
+
+
+def warn_if_shallow(model: Model, ds: xr.Dataset, values: Mapping[str, xr.DataArray]) -> None:
+    """Warn of a column that the slowest wave of its record reaches through.
+
+    Parameters
+    ----------
+    model : Model
+        Resolved.
+    ds : xarray.Dataset
+        The record.
+    values : mapping of str to DataArray
+        Parameters in use, first guesses of the free ones among them.
+
+    Warns
+    -----
+    LSMWarning
+        If the column is shallower than twice the damping depth of the record, and its bottom
+        stands for the soil below.
+    """
+    known = facts(ds)
+    if not model.bottom.deep or known.duration < DAY:
+        return
+    if "thermal_diffusivity" in values:
+        diffusivity = values["thermal_diffusivity"]
+    elif {"thermal_conductivity", "heat_capacity"} <= set(values):
+        diffusivity = values["thermal_conductivity"] / values["heat_capacity"]
+    else:
+        diffusivity = xr.DataArray(USUAL_DIFFUSIVITY)
+    if diffusivity.chunks is not None:
+        return
+    typical = float(diffusivity.median())  # NaN where there is none, and no warning
+    reach = 2 * damping_depth(typical, min(known.duration, YEAR))
+    if model.layout.depth - model.layout.top < reach:
+        warnings.warn(
+            f"the column is {model.layout.depth:g} m deep, but a wave as long as the record "
+            f"({known.duration / DAY:.0f} days) reaches deeper: use a grid of at least "
+            f'{reach:.1f} m (twice its damping depth), or grid="auto"',
+            LSMWarning,
+            stacklevel=4,
+        )

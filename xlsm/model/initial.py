@@ -1,0 +1,305 @@
+"""The state of the column at the first time."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from xlsm.errors import ModelError
+from xlsm.model.parameters import ParameterSpec
+from xlsm.model.piece import Facts, Piece
+
+if TYPE_CHECKING:
+    from xlsm.model.model import Model
+
+__all__ = ["Initial", "ObservedInitial", "ProfileInitial", "SpunUp", "UniformInitial"]
+
+Values = Mapping[str, jax.Array]
+Array = np.ndarray[Any, np.dtype[np.float64]]
+
+INITIAL_TEMPERATURE = ParameterSpec(
+    "initial_temperature",
+    "T_0",
+    "K",
+    288.15,
+    (220.0, 340.0),
+    "linear",
+    "temperature of the whole column at the first time",
+)
+
+
+class Initial(Piece, abc.ABC):
+    """Temperatures at the first time."""
+
+    @property
+    def spin_up(self) -> tuple[int, int]:
+        """How many steps at the start of the record are repeated, and how often."""
+        return 0, 0
+
+    @property
+    def observed(self) -> tuple[float, ...]:
+        """Depths (m) of the soil temperatures looked at at the first time."""
+        return ()
+
+    def digest(self, model: Model, observed: Array) -> dict[str, Array]:
+        """Make what `profile` wants of soil temperatures (depths, n) at the first time."""
+        return {}
+
+    @abc.abstractmethod
+    def profile(
+        self, model: Model, bottom: jax.Array, start: Values, parameters: Values
+    ) -> jax.Array:
+        """Temperature of every node at the first time (K).
+
+        Parameters
+        ----------
+        model : Model
+            Whose initial state it is.
+        bottom : array, shape (...)
+            Temperature of the bottom node (K), where it is given.
+        start : mapping of str to array
+            What was observed at the first time.
+        parameters : mapping of str to array, shape (...)
+            By name.
+
+        Returns
+        -------
+        array, shape (nodes, ...)
+        """
+
+
+@dataclasses.dataclass(frozen=True)
+class UniformInitial(Initial):
+    """The column starts at one temperature, by default that of its bottom.
+
+    Without ``initial_temperature`` the column starts at the temperature of its bottom, or, over
+    an insulated one, at the default initial temperature.
+    """
+
+    @property
+    def parameters(self) -> tuple[ParameterSpec, ...]:
+        """The initial temperature, used only where it is given."""
+        return (INITIAL_TEMPERATURE,)
+
+    def used(self, given: frozenset[str], model: Model) -> tuple[str, ...]:
+        """Name the parameter where the caller set it, or where nothing else can start it."""
+        needed = "initial_temperature" in given or not model.bottom.fixed
+        return ("initial_temperature",) if needed else ()
+
+    def profile(
+        self, model: Model, bottom: jax.Array, start: Values, parameters: Values
+    ) -> jax.Array:
+        """Temperature of every node at the first time (K), shape (nodes, ...)."""
+        temperature = parameters.get("initial_temperature", bottom)
+        return jnp.broadcast_to(temperature, (model.layout.nodes, *jnp.shape(temperature)))
+
+
+@dataclasses.dataclass(frozen=True)
+class ObservedInitial(Initial):
+    """The column starts at the soil temperatures observed at the first time.
+
+    Linear between the sensors, constant above the shallowest, and from the deepest linear to
+    the temperature of the bottom, or constant over an insulated one. A sensor that is missing
+    at a station is left out there.
+
+    Parameters
+    ----------
+    depths : tuple of float
+        Depths of the sensors (m); filled in from the data.
+    """
+
+    depths: tuple[float, ...] = ()
+
+    @property
+    def observed(self) -> tuple[float, ...]:
+        """Depths (m) of the soil temperatures looked at at the first time."""
+        return self.depths
+
+    def resolved(self, facts: Facts) -> ObservedInitial:
+        """Take all sensors there are.
+
+        Raises
+        ------
+        ModelError
+            If there are none.
+        """
+        there = facts.depths.get("SoilTemp", ())
+        if not there:
+            raise ModelError(
+                "initial=ObservedInitial starts from an observed SoilTemp, but the Dataset has "
+                "none; use initial=UniformInitial() or SpunUp()"
+            )
+        return ObservedInitial(self.depths or there)
+
+    def digest(self, model: Model, observed: Array) -> dict[str, Array]:
+        """Interpolate to the nodes; give the share of the bottom's temperature apart."""
+        nodes, count = model.layout.node_depths, observed.shape[-1]
+        profile = np.full((nodes.size, count), np.nan)
+        share = np.zeros((nodes.size, count))
+        sensors = np.asarray(self.depths)
+        for i in range(count):
+            there = np.isfinite(observed[:, i])
+            if not there.any():
+                continue
+            known = sensors[there]
+            if model.bottom.fixed and known[-1] < nodes[-1]:
+                share[:, i] = np.clip((nodes - known[-1]) / (nodes[-1] - known[-1]), 0.0, 1.0)
+            profile[:, i] = np.interp(nodes, known, observed[there, i]) * (1 - share[:, i])
+        return {"profile": profile, "share": share}
+
+    def profile(
+        self, model: Model, bottom: jax.Array, start: Values, parameters: Values
+    ) -> jax.Array:
+        """Temperature of every node at the first time (K), shape (nodes, ...)."""
+        return start["profile"] + start["share"] * bottom
+
+
+@dataclasses.dataclass(frozen=True)
+class ProfileInitial(Initial):
+    """The column starts at temperatures given, or estimated, at a few depths.
+
+    Linear between the depths, constant above the first; below the last linear to the
+    temperature of the bottom, or constant over an insulated one. A few numbers are all that the
+    first days of data can tell of a profile.
+
+    Parameters
+    ----------
+    depths : tuple of float
+        Depths (m), shallowest first; each has a parameter ``initial_temperature_<number>``.
+
+    Examples
+    --------
+    >>> [p.name for p in ProfileInitial(depths=(0.0, 0.3)).parameters]
+    ['initial_temperature_1', 'initial_temperature_2']
+    """
+
+    depths: tuple[float, ...] = (0.0, 0.1, 0.4)
+
+    def __post_init__(self) -> None:
+        """Refuse depths that are none."""
+        if not self.depths or np.any(np.diff([-1e-12, *self.depths]) <= 0):
+            raise ModelError(
+                f"the depths of ProfileInitial must be positive and grow, got {self.depths}"
+            )
+
+    @property
+    def parameters(self) -> tuple[ParameterSpec, ...]:
+        """A temperature for each depth."""
+        return tuple(
+            dataclasses.replace(
+                INITIAL_TEMPERATURE,
+                name=f"initial_temperature_{i}",
+                symbol=f"T_0{i}",
+                meaning=f"temperature at {depth:g} m at the first time",
+            )
+            for i, depth in enumerate(self.depths, start=1)
+        )
+
+    def check(self, model: Model) -> None:
+        """Refuse depths below the column."""
+        if self.depths[-1] >= model.layout.depth:
+            raise ModelError(
+                f"initial=ProfileInitial has a depth of {self.depths[-1]:g} m, but the column "
+                f"ends at {model.layout.depth:g} m"
+            )
+
+    def profile(
+        self, model: Model, bottom: jax.Array, start: Values, parameters: Values
+    ) -> jax.Array:
+        """Temperature of every node at the first time (K), shape (nodes, ...)."""
+        names = [spec.name for spec in self.parameters]
+        end = bottom if model.bottom.fixed else parameters[names[-1]]
+        knots = jnp.stack([*(parameters[name] for name in names), end])
+        grid = model.layout
+        hats = np.stack(
+            [
+                np.interp(grid.node_depths, (*self.depths, grid.depth), hat)
+                for hat in np.eye(len(names) + 1)
+            ],
+            axis=1,
+        )
+        return jnp.tensordot(jnp.asarray(hats), knots, axes=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class SpunUp(Initial):
+    """The column starts where repeating the first days leads it.
+
+    Parameters
+    ----------
+    days : float
+        How much of the start of the record is repeated (days).
+    repeats : int
+        How often.
+    initial : Initial
+        Where the first repetition starts.
+    steps : int
+        The same in time steps; filled in from the data.
+    """
+
+    days: float = 3.0
+    repeats: int = 5
+    initial: Initial = dataclasses.field(default_factory=UniformInitial)
+    steps: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what repeats nothing."""
+        if not (self.days > 0 and self.repeats >= 1):
+            raise ModelError(
+                f"SpunUp needs days > 0 and repeats >= 1, got {self.days} and {self.repeats}"
+            )
+
+    @property
+    def parameters(self) -> tuple[ParameterSpec, ...]:
+        """Those of where it starts."""
+        return self.initial.parameters
+
+    def used(self, given: frozenset[str], model: Model) -> tuple[str, ...]:
+        """Those of where it starts."""
+        return self.initial.used(given, model)
+
+    @property
+    def spin_up(self) -> tuple[int, int]:
+        """How many steps at the start of the record are repeated, and how often."""
+        return self.steps, self.repeats
+
+    @property
+    def observed(self) -> tuple[float, ...]:
+        """Depths (m) of the soil temperatures looked at at the first time."""
+        return self.initial.observed
+
+    def digest(self, model: Model, observed: Array) -> dict[str, Array]:
+        """Leave it to where it starts."""
+        return self.initial.digest(model, observed)
+
+    def resolved(self, facts: Facts) -> SpunUp:
+        """Count the steps.
+
+        Raises
+        ------
+        ModelError
+            If the record is shorter.
+        """
+        steps = round(self.days * 86400 / facts.step)
+        if not 1 <= steps <= round(facts.duration / facts.step):
+            raise ModelError(
+                f"initial=SpunUp repeats the first {self.days:g} days, but the record has "
+                f"{facts.duration / 86400:g} days in steps of {facts.step:g} s"
+            )
+        return dataclasses.replace(self, steps=steps, initial=self.initial.resolved(facts))
+
+    def check(self, model: Model) -> None:
+        """Refuse what its start refuses."""
+        self.initial.check(model)
+
+    def profile(
+        self, model: Model, bottom: jax.Array, start: Values, parameters: Values
+    ) -> jax.Array:
+        """Temperature of every node before the repetitions (K), shape (nodes, ...)."""
+        return self.initial.profile(model, bottom, start, parameters)

@@ -1,0 +1,91 @@
+"""Roots of one equation in one unknown, for many stations at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+__all__ = ["bracketed", "newton"]
+
+Function = Callable[[jax.Array], jax.Array]
+
+#: Newton steps to the root of a concave balance, which converge quadratically: enough from
+#: 100 K away.
+NEWTON_STEPS = 8
+#: Temperatures (K) between which a root is sought at first, either side of the guess; doubled
+#: until it is inside.
+FIRST_REACH = 4.0
+#: A step (K) after which a root is found: the error left by Newton's method is its square.
+SETTLED = 1e-9
+#: Largest number of steps to bracket a root and to find it.
+LARGEST_COUNT = 200
+
+
+def newton(function: Function, guess: jax.Array) -> jax.Array:
+    """Find the root of an increasing, convex function by a fixed number of Newton steps."""
+    for _ in range(NEWTON_STEPS):
+        value, derivative = jax.jvp(function, (guess,), (jnp.ones_like(guess),))
+        guess = guess - value / derivative
+    return guess
+
+
+class _Bracket(NamedTuple):
+    steps: jax.Array
+    lower: jax.Array  # where the function is negative
+    upper: jax.Array  # where it is positive
+    point: jax.Array
+    last: jax.Array  # length of the last step
+
+
+def bracketed(function: Function, guess: jax.Array) -> jax.Array:
+    """Find a root of a function that is negative far below and positive far above.
+
+    Newton's method inside a bracket, halved wherever a Newton step would leave it or does not
+    halve the step before (Press et al. 1992, Numerical Recipes, section 9.4). Each station ends
+    for itself: what its neighbours do leaves no trace.
+    """
+    reach = jnp.full_like(guess, FIRST_REACH)
+
+    def outside(carry: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
+        count, below, above = carry
+        open_ends = (function(guess - below) > 0) | (function(guess + above) < 0)
+        return (count < LARGEST_COUNT) & jnp.any(open_ends)
+
+    def widen(
+        carry: tuple[jax.Array, jax.Array, jax.Array],
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        count, below, above = carry
+        below = jnp.where(function(guess - below) > 0, 2 * below, below)
+        above = jnp.where(function(guess + above) < 0, 2 * above, above)
+        return count + 1, below, above
+
+    _, below, above = jax.lax.while_loop(outside, widen, (jnp.array(0), reach, reach))
+
+    def unsettled(bracket: _Bracket) -> jax.Array:
+        return (bracket.steps < LARGEST_COUNT) & jnp.any(_moving(bracket))
+
+    def refine(bracket: _Bracket) -> _Bracket:
+        point = bracket.point
+        value, derivative = jax.jvp(function, (point,), (jnp.ones_like(point),))
+        lower = jnp.where(value < 0, point, bracket.lower)
+        upper = jnp.where(value > 0, point, bracket.upper)
+        following = point - value / jnp.where(derivative == 0, 1.0, derivative)
+        inside = (following >= lower) & (following <= upper) & (derivative != 0)
+        quick = jnp.abs(following - point) <= jnp.abs(bracket.last) / 2
+        following = jnp.where(inside & quick, following, (lower + upper) / 2)
+        moved = _Bracket(bracket.steps + 1, lower, upper, following, following - point)
+        still = _moving(bracket)
+        kept = [jnp.where(still, new, old) for new, old in zip(moved[1:], bracket[1:], strict=True)]
+        return _Bracket(moved.steps, *kept)
+
+    start = _Bracket(jnp.array(0), guess - below, guess + above, guess, below + above)
+    point = jax.lax.while_loop(unsettled, refine, start).point
+    # halving ends somewhere even where there is nothing to be found
+    return jnp.where(jnp.isnan(function(point)), jnp.nan, point)
+
+
+def _moving(bracket: _Bracket) -> jax.Array:
+    return jnp.abs(bracket.last) > SETTLED
