@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 
@@ -10,7 +11,7 @@ import xarray as xr
 
 from xlsm.axes import depths, time_step, year_fraction
 from xlsm.errors import LSMWarning, MissingVariableError
-from xlsm.model.grid import DAY, USUAL_DIFFUSIVITY, YEAR, damping_depth
+from xlsm.model.grid import DAY, USUAL_DIFFUSIVITY, YEAR, AutoGrid, damping_depth
 from xlsm.model.model import Model
 from xlsm.model.piece import Facts
 from xlsm.solar import read_elevation
@@ -19,8 +20,9 @@ from xlsm.variables import VARIABLES
 
 __all__ = ["read_forcing", "read_start", "resolve", "warn_if_shallow"]
 
-#: Dimension of the depths of a forcing: its own, whatever other variables have.
-LEVEL = "_level"
+#: Dimension of the depths of a forcing, and of the first temperatures: their own, whatever other
+#: variables have.
+LEVEL, START = "_level", "_start"
 
 
 def resolve(model: Model, ds: xr.Dataset) -> Model:
@@ -99,18 +101,23 @@ def _read(ds: xr.Dataset, name: str, model: Model) -> xr.DataArray:
     variable, _, depth = name.partition("@")
     if depth:
         return _level(_profile(ds, variable), (float(depth),)).isel({LEVEL: 0}, drop=True)
-    if variable == "YearFraction":
-        return year_fraction(ds)
+    if variable == "YearFraction":  # counted on over the new year: steps interpolate
+        return year_fraction(ds) + (ds["time"].dt.year - int(ds["time"].dt.year[0]))
     if variable == "SolarElevation" and variable not in ds.variables:
         # a mean of the interval that ends at a time belongs to the sun of its middle
         return read_elevation(ds, middle=model.stepping.forcing_is == "mean")
+    if variable not in VARIABLES:
+        raise MissingVariableError(
+            f"{variable!r} is no variable xlsm knows; those are {', '.join(VARIABLES)}."
+        )
     if "depth" in VARIABLES[variable].dims:
         return _level(_profile(ds, variable), model.soil.depths)
     return read_variable(ds, variable)
 
 
 def _profile(ds: xr.Dataset, name: str) -> xr.DataArray:
-    profile = read_variable(ds.assign({name: _with_depth(ds, name)}), name)
+    # alone: among others it would be aligned with their depths
+    profile = read_variable(_with_depth(ds, name).to_dataset(name=name), name)
     return profile if "depth" in profile.dims else profile.expand_dims("depth", -1)
 
 
@@ -127,7 +134,7 @@ def read_start(ds: xr.Dataset, model: Model) -> tuple[list[xr.DataArray], list[t
     if not wanted:
         return [], []
     first = _level(_profile(ds, "SoilTemp"), wanted).isel(time=0, drop=True)
-    return [first], [(LEVEL,)]
+    return [first.rename({LEVEL: START})], [(START,)]
 
 
 def warn_if_shallow(model: Model, ds: xr.Dataset, values: Mapping[str, xr.DataArray]) -> None:
@@ -160,12 +167,15 @@ def warn_if_shallow(model: Model, ds: xr.Dataset, values: Mapping[str, xr.DataAr
     if diffusivity.chunks is not None:
         return
     typical = float(diffusivity.median())  # NaN where there is none, and no warning
-    reach = 2 * damping_depth(typical, min(known.duration, YEAR))
-    if model.layout.depth - model.layout.top < reach:
+    grid = model.layout
+    reach = grid.top + 2 * damping_depth(typical, min(known.duration, YEAR))
+    if grid.depth < reach:
+        enough = grid.top == 0 and AutoGrid().resolved(known).depth >= reach
+        auto = ', or grid="auto"' if enough else ""
         warnings.warn(
-            f"the column is {model.layout.depth:g} m deep, but a wave as long as the record "
-            f"({known.duration / DAY:.0f} days) reaches deeper: use a grid of at least "
-            f'{reach:.1f} m (twice its damping depth), or grid="auto"',
+            f"the column ends at {grid.depth:g} m, but a wave as long as the record "
+            f"({known.duration / DAY:.0f} days) reaches deeper: use a grid that ends at "
+            f"{math.ceil(10 * reach) / 10:g} m or below (twice its damping depth){auto}",
             LSMWarning,
             stacklevel=4,
         )

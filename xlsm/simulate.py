@@ -167,8 +167,7 @@ def _block(*arrays: Any, settings: Settings, size: int) -> Any:
         for name, given in zip(settings.parameters, numbers.rest, strict=True)
     }
     wrong = impossible(model, numbers.forcing, values, numbers.bad.size)
-    for series in numbers.forcing.values():
-        series[..., wrong] = np.nan
+    values = {name: np.where(wrong, np.nan, given) for name, given in values.items()}
     with jax.enable_x64(True):
         result = run_batch(
             model,

@@ -138,7 +138,7 @@ def outside_is_nan(values: Any, spec: ParameterSpec) -> Any:
 
     Examples
     --------
-    >>> from xlsm.model.surface import ALBEDO
+    >>> from xlsm.model.albedo import ALBEDO
     >>> outside_is_nan(np.array([0.2, 7.0]), ALBEDO)
     array([0.2, nan])
     """
