@@ -11,6 +11,7 @@ import xarray as xr
 from xlsm._version import __version__
 from xlsm.errors import ModelError, ParameterError
 from xlsm.free import Parameter, bounds_of, is_real, values_of, wanted_of
+from xlsm.guesses import with_classical_guesses
 from xlsm.inference.invert import METHODS, Status
 from xlsm.inference.objective import Problem
 from xlsm.inputs import read_forcing, read_start, resolve, warn_if_shallow
@@ -51,7 +52,7 @@ def estimate(
 ) -> xr.Dataset:
     """Estimate parameters; see `xlsm.accessor.LSMAccessor.estimate`."""
     model = resolve(model_of(fixed, model), ds)
-    wanted = wanted_of(free)
+    wanted = with_classical_guesses(wanted_of(free), ds, model)
     guesses, values = values_of(wanted, fixed, model)
     errors = _errors(observed, ds, model, {*values, *wanted})
     method, max_steps, tolerance = _method(method, starts, seed, max_steps, tolerance)

@@ -15,16 +15,22 @@ from xlsm.model.initial import Initial, UniformInitial
 from xlsm.model.parameters import ParameterSpec
 from xlsm.model.piece import Facts, Piece, from_text, to_text
 from xlsm.model.soil import Soil, UniformSoil
-from xlsm.model.solvers import Jacobi, Modal, Solver, Tridiagonal
+from xlsm.model.solvers import Enthalpy, Jacobi, Modal, Solver, Tridiagonal
 from xlsm.model.stepping import BackwardEuler, Stepping
 from xlsm.model.surface import BareSurface, EnergyBalance, Surface
+from xlsm.model.text import call, html, plain
 from xlsm.model.turbulence import ConstantExchange, Turbulence
 
 __all__ = ["Model"]
 
 Values = Mapping[str, jax.Array]
 
-SOLVERS: dict[str, type[Solver]] = {"jacobi": Jacobi, "modal": Modal, "tridiagonal": Tridiagonal}
+SOLVERS: dict[str, type[Solver]] = {
+    "enthalpy": Enthalpy,
+    "jacobi": Jacobi,
+    "modal": Modal,
+    "tridiagonal": Tridiagonal,
+}
 #: What each field must be, for the error where it is something else.
 KINDS: dict[str, type[Piece]] = {
     "grid": Grid,
@@ -37,7 +43,7 @@ KINDS: dict[str, type[Piece]] = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Model:
     """A soil column under a surface energy balance.
 
@@ -60,9 +66,9 @@ class Model:
         State at the first time.
     stepping : Stepping
         How a time step is made.
-    solver : {"auto", "modal", "tridiagonal", "jacobi"} or Solver
+    solver : {"auto", "modal", "tridiagonal", "enthalpy", "jacobi"} or Solver
         How the implicit equations of a step are solved; ``"auto"`` takes modal where soil and
-        grid are uniform and constant, else the general solver that the soil asks for.
+        grid are uniform and constant, enthalpy where the soil freezes, else tridiagonal.
 
     Raises
     ------
@@ -102,6 +108,15 @@ class Model:
         for piece in (*self.pieces, self.stepper):
             piece.check(self)
 
+    def __repr__(self) -> str:
+        return plain(self)
+
+    def __str__(self) -> str:
+        return call(self)  # one line, for messages
+
+    def _repr_html_(self) -> str:
+        return html(self)
+
     @property
     def pieces(self) -> tuple[Piece, ...]:
         """All pieces but the solver, in the order in which their parameters are listed."""
@@ -122,6 +137,8 @@ class Model:
         if not isinstance(self.solver, str):
             return self.solver
         if self.solver == "auto":
+            if self.soil.nonlinear:
+                return Enthalpy()
             return Modal() if Modal.serves(self) else Tridiagonal()
         return SOLVERS[self.solver]()
 
