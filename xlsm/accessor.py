@@ -42,7 +42,7 @@ class LSMAccessor:
         """Run the model under the forcing of this Dataset.
 
         The first time is the initial state, at which forcing only serves the fluxes; every later
-        one is the end of a backward-Euler step under the forcing at that time.
+        one is the end of a step, by default one of backward Euler under the forcing at that time.
 
         Parameters
         ----------
@@ -56,7 +56,7 @@ class LSMAccessor:
             Depths (m) of ``SoilTemp``; by default those of the Dataset's own ``SoilTemp``, else
             0, 0.05, 0.1, 0.2 and 0.5 m.
         outputs : str or iterable of str, optional
-            Which variables to give; by default all of them.
+            Which variables to give; by default all that the model simulates.
 
         Returns
         -------
@@ -64,7 +64,13 @@ class LSMAccessor:
             On the Dataset's times: ``SoilTemp`` (..., time, depth) and ``AvgSurfT`` (..., time)
             in K; ``SWup``, ``LWup``, ``Qg``, and ``Qh`` and ``Qle``, or, without a Bowen ratio,
             their sum ``Qturb``, (..., time) in W m-2. Where forcing is NaN, or a value that
-            cannot be (-9999, say), everything after it is NaN.
+            cannot be (-9999, say), everything after it is NaN. ``attrs["model"]`` holds the model
+            as it was run, with what the data decided filled in.
+
+        Warns
+        -----
+        LSMWarning
+            If the column is shallower than twice the damping depth of the record.
 
         Raises
         ------
@@ -162,11 +168,15 @@ class LSMAccessor:
         Standard errors are those of Laplace's approximation, ``(J^T R^-1 J)^-1``, and take the
         stated standard errors of the observations at their word and as independent.
 
-        The column starts at one temperature, ``initial_temperature`` or else
-        ``deep_temperature``, which no soil has: on real data begin some days early, and make the
-        observations of those days NaN.
+        By default the column starts at one temperature, ``initial_temperature`` or else
+        ``deep_temperature``, which no soil has: on real data give a model with
+        ``initial=xlsm.ObservedInitial()`` or ``xlsm.SpunUp()``, or begin some days early and make
+        the observations of those days NaN.
 
-        ``xlsm.Model().parameters`` lists all parameters with units, defaults and bounds.
+        A model printed (``xlsm.Model()``) lists its pieces, the forcing it needs and its
+        parameters with units, defaults and bounds. What a model follows (the temperature of
+        `xlsm.ObservedSurface`, say) is no observation. Free diffusivities start where the harmonic
+        estimator of `xlsm.diffusivity` says.
 
         Examples
         --------
