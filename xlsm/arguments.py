@@ -183,5 +183,6 @@ def _check_bounds(da: xr.DataArray, spec: ParameterSpec) -> None:
     units = "" if spec.units == "1" else f" {spec.units}"
     hint = f" If it is in {likely}, convert it." if likely else ""
     raise ParameterError(
-        f"{spec.name} = {what} is outside its bounds, {lower:g} to {upper:g}{units}.{hint}"
+        f"{spec.name} = {what} is outside its bounds, {lower:g} to {upper:g}{units}. It is the "
+        f"{spec.meaning}.{hint}"
     )

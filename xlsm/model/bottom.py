@@ -124,7 +124,9 @@ class ObservedBottom(Bottom):
     def check(self, model: Model) -> None:
         """Refuse a grid that does not end at the sensor."""
         end = model.layout.depth
-        if self.depth is not None and abs(end - self.depth) > 1e-9 * end:
+        if model.layout.undecided or self.depth is None:
+            return
+        if abs(end - self.depth) > 1e-9 * end:
             raise ModelError(
                 f"the bottom follows the soil temperature at {self.depth:g} m, but the grid ends "
                 f"at {end:g} m: use grid=UniformGrid(depth={self.depth:g}), or SensorGrid()"
@@ -164,7 +166,7 @@ class AnnualTemperature(Bottom):
 
 
 def sensor(facts: Facts, depth: float | None, default: int, who: str) -> float:
-    """Find the depth of a soil temperature to follow.
+    """Find the depth of a soil temperature that somebody reads.
 
     Raises
     ------
@@ -173,11 +175,11 @@ def sensor(facts: Facts, depth: float | None, default: int, who: str) -> float:
     """
     there = facts.depths.get("SoilTemp", ())
     if not there:
-        raise ModelError(f"{who} follows an observed SoilTemp, but the Dataset has none")
+        raise ModelError(f"{who} reads an observed SoilTemp, but the Dataset has none")
     if depth is None:
         return there[default]
     for known in there:
         if abs(known - depth) <= 1e-9:
             return known
     listed = ", ".join(f"{known:g}" for known in there)
-    raise ModelError(f"{who} follows SoilTemp at {depth:g} m, but there is {listed} m")
+    raise ModelError(f"{who} reads SoilTemp at {depth:g} m, but the Dataset has it at {listed} m")

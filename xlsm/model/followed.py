@@ -73,10 +73,13 @@ class ObservedSurface(Surface):
             )
         top = model.layout.top
         begins = 0.0 if self.variable == "AvgSurfT" else self.depth
-        if begins is not None and abs(top - begins) > 1e-9:
+        if model.layout.undecided or begins is None:
+            return
+        if abs(top - begins) > 1e-9:
+            cure = "" if self.variable == "AvgSurfT" else ", or SensorGrid()"
             raise ModelError(
                 f"the top of the column follows {self.variable} at {begins:g} m, but the grid "
-                f"begins at {top:g} m: use a grid with top={begins:g}, or SensorGrid()"
+                f"begins at {top:g} m: use a grid with top={begins:g}{cure}"
             )
 
     def solve(

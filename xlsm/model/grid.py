@@ -64,6 +64,8 @@ class Grid(Piece, abc.ABC):
 
     #: Equal spacing: the modal solver may be used.
     uniform: ClassVar[bool] = False
+    #: The data have yet to decide where it begins and ends.
+    undecided: ClassVar[bool] = False
 
     depth: float = 1.0
     nodes: int = 101
@@ -174,8 +176,9 @@ class StretchedGrid(Grid):
     def growth(self) -> float:
         """Factor from one distance to the next."""
         count, target = self.nodes - 1, (self.depth - self.top) / self.first
-        lower, upper = 1.0, 2.0 * max(target, 1.0) ** (1 / max(count - 1, 1))
-        for _ in range(200):  # bisection: the sum of the distances grows with the factor
+        # bisection: the sum of the distances grows with the factor, and is no less than the last
+        lower, upper = 1.0, max(target, 1.0) ** (1 / (count - 1))
+        for _ in range(200):
             middle = (lower + upper) / 2
             total = float(np.sum(middle ** np.arange(count)))
             lower, upper = (middle, upper) if total < target else (lower, middle)
@@ -205,18 +208,27 @@ class AutoGrid(StretchedGrid):
     (1.32, 29)
     """
 
+    undecided: ClassVar[bool] = True
     #: Damping depths from top to bottom, and largest factor between distances.
     REACH: ClassVar[float] = 3.0
     LARGEST_GROWTH: ClassVar[float] = 1.1
+
+    def __post_init__(self) -> None:
+        """Refuse what the data decide, and a first distance that is none."""
+        _leave_to_data(self, "depth", "nodes")
+        if not (np.isfinite(self.first) and self.first > 0):
+            raise ModelError(f"the first distance must be positive (m), got {self.first}")
 
     def resolved(self, facts: Facts) -> StretchedGrid:  # type: ignore[override]
         """Give the grid for a record."""
         period = min(max(facts.duration, DAY), YEAR)
         depth = self.REACH * damping_depth(USUAL_DIFFUSIVITY, period)
         depth = max(depth, *facts.depths.get("SoilTemp", (0.0,)))
-        growth = self.LARGEST_GROWTH
-        count = math.log1p((depth - self.top) * (growth - 1) / self.first) / math.log(growth)
-        return StretchedGrid(depth, max(math.ceil(count), 2) + 1, self.first, top=self.top)
+        growth, target = self.LARGEST_GROWTH, max(depth - self.top, 0.0) / self.first
+        count = math.ceil(math.log1p(target * (growth - 1)) / math.log(growth))
+        # a few long distances: no more of them than there is room for
+        count = max(min(count, math.floor(target)), 2)
+        return StretchedGrid(depth, count + 1, self.first, top=self.top)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -229,6 +241,13 @@ class SensorGrid(UniformGrid):
     >>> SensorGrid(nodes=51).resolved(facts)
     UniformGrid(depth=0.5, nodes=51, top=0.05)
     """
+
+    undecided: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        """Refuse what the data decide."""
+        super().__post_init__()
+        _leave_to_data(self, "depth", "top")
 
     def resolved(self, facts: Facts) -> UniformGrid:  # type: ignore[override]
         """Give the grid between the sensors.
@@ -244,6 +263,17 @@ class SensorGrid(UniformGrid):
                 f"a grid between soil temperatures needs two depths at least; there are {there}"
             )
         return UniformGrid(there[-1], self.nodes, top=there[0])
+
+
+def _leave_to_data(grid: Grid, *names: str) -> None:
+    """Refuse settings that would be taken from the data all the same."""
+    for name in names:
+        if getattr(grid, name) != getattr(type(grid), name):
+            kind = type(grid).__mro__[1].__name__
+            raise ModelError(
+                f"{type(grid).__name__} takes its {name} from the data, but {name}="
+                f"{getattr(grid, name)!r} is given: leave it out, or use {kind}"
+            )
 
 
 def interpolation_weights(grid: Grid, depths: jax.Array) -> tuple[jax.Array, jax.Array]:

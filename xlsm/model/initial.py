@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from xlsm.errors import ModelError
+from xlsm.model.bottom import sensor
 from xlsm.model.parameters import ParameterSpec
 from xlsm.model.piece import Facts, Piece
 
@@ -127,7 +128,7 @@ class ObservedInitial(Initial):
         Raises
         ------
         ModelError
-            If there are none.
+            If there are none, or none at one of the depths.
         """
         there = facts.depths.get("SoilTemp", ())
         if not there:
@@ -135,7 +136,9 @@ class ObservedInitial(Initial):
                 "initial=ObservedInitial starts from an observed SoilTemp, but the Dataset has "
                 "none; use initial=UniformInitial() or SpunUp()"
             )
-        return ObservedInitial(self.depths or there)
+        wanted = sorted(self.depths) or there
+        found = (sensor(facts, depth, 0, "initial=ObservedInitial") for depth in wanted)
+        return ObservedInitial(tuple(found))
 
     def digest(self, model: Model, observed: Array) -> dict[str, Array]:
         """Interpolate to the nodes; give the share of the bottom's temperature apart."""
@@ -183,10 +186,14 @@ class ProfileInitial(Initial):
 
     def __post_init__(self) -> None:
         """Refuse depths that are none."""
-        if not self.depths or np.any(np.diff([-1e-12, *self.depths]) <= 0):
+        depths = np.asarray(self.depths, dtype=float)
+        grown = depths.ndim == 1 and np.all(np.diff([-1e-12, *depths, np.inf]) > 0)
+        if not (depths.size and grown):
             raise ModelError(
-                f"the depths of ProfileInitial must be positive and grow, got {self.depths}"
+                "the depths of ProfileInitial (m) must not be negative, and grow; got "
+                f"{self.depths}"
             )
+        object.__setattr__(self, "depths", tuple(depths.tolist()))
 
     @property
     def parameters(self) -> tuple[ParameterSpec, ...]:
@@ -203,7 +210,7 @@ class ProfileInitial(Initial):
 
     def check(self, model: Model) -> None:
         """Refuse depths below the column."""
-        if self.depths[-1] >= model.layout.depth:
+        if not model.layout.undecided and self.depths[-1] >= model.layout.depth:
             raise ModelError(
                 f"initial=ProfileInitial has a depth of {self.depths[-1]:g} m, but the column "
                 f"ends at {model.layout.depth:g} m"
@@ -250,9 +257,15 @@ class SpunUp(Initial):
 
     def __post_init__(self) -> None:
         """Refuse what repeats nothing."""
-        if not (self.days > 0 and self.repeats >= 1):
+        if not (self.days > 0 and self.repeats >= 1 and self.repeats == int(self.repeats)):
             raise ModelError(
-                f"SpunUp needs days > 0 and repeats >= 1, got {self.days} and {self.repeats}"
+                f"SpunUp needs days > 0 and a whole number of repeats, got {self.days} and "
+                f"{self.repeats}"
+            )
+        start: Any = self.initial
+        if not isinstance(start, Initial) or isinstance(start, SpunUp):
+            raise ModelError(
+                f"SpunUp starts from another Initial, such as UniformInitial(), got {start!r}"
             )
 
     @property

@@ -16,11 +16,11 @@ Function = Callable[[jax.Array], jax.Array]
 #: 100 K away.
 NEWTON_STEPS = 8
 #: Temperatures (K) between which a root is sought at first, either side of the guess; doubled
-#: until it is inside.
-FIRST_REACH = 4.0
+#: until it is inside, at most this often: no surface is 10,000 K away.
+FIRST_REACH, DOUBLINGS = 4.0, 12
 #: A step (K) after which a root is found: the error left by Newton's method is its square.
 SETTLED = 1e-9
-#: Largest number of steps to bracket a root and to find it.
+#: Largest number of steps to find a root.
 LARGEST_COUNT = 200
 
 
@@ -30,6 +30,14 @@ def newton(function: Function, guess: jax.Array) -> jax.Array:
         value, derivative = jax.jvp(function, (guess,), (jnp.ones_like(guess),))
         guess = guess - value / derivative
     return guess
+
+
+class _Reach(NamedTuple):
+    doublings: jax.Array
+    below: jax.Array
+    above: jax.Array
+    high: jax.Array  # whether the function is positive at the lower end, too high
+    low: jax.Array  # whether it is negative at the upper end
 
 
 class _Bracket(NamedTuple):
@@ -45,24 +53,24 @@ def bracketed(function: Function, guess: jax.Array) -> jax.Array:
 
     Newton's method inside a bracket, halved wherever a Newton step would leave it or does not
     halve the step before (Press et al. 1992, Numerical Recipes, section 9.4). Each station ends
-    for itself: what its neighbours do leaves no trace.
+    for itself: what its neighbours do leaves no trace. NaN where there is no root.
     """
     reach = jnp.full_like(guess, FIRST_REACH)
 
-    def outside(carry: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
-        count, below, above = carry
-        open_ends = (function(guess - below) > 0) | (function(guess + above) < 0)
-        return (count < LARGEST_COUNT) & jnp.any(open_ends)
+    def measure(count: jax.Array, below: jax.Array, above: jax.Array) -> _Reach:
+        high, low = function(guess - below) > 0, function(guess + above) < 0
+        return _Reach(count, below, above, high, low)
 
-    def widen(
-        carry: tuple[jax.Array, jax.Array, jax.Array],
-    ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        count, below, above = carry
-        below = jnp.where(function(guess - below) > 0, 2 * below, below)
-        above = jnp.where(function(guess + above) < 0, 2 * above, above)
-        return count + 1, below, above
+    def outside(reach: _Reach) -> jax.Array:
+        return (reach.doublings < DOUBLINGS) & jnp.any(reach.high | reach.low)
 
-    _, below, above = jax.lax.while_loop(outside, widen, (jnp.array(0), reach, reach))
+    def widen(reach: _Reach) -> _Reach:
+        below = jnp.where(reach.high, 2 * reach.below, reach.below)
+        above = jnp.where(reach.low, 2 * reach.above, reach.above)
+        return measure(reach.doublings + 1, below, above)
+
+    first = measure(jnp.array(0), reach, reach)
+    _, below, above, high, low = jax.lax.while_loop(outside, widen, first)
 
     def unsettled(bracket: _Bracket) -> jax.Array:
         return (bracket.steps < LARGEST_COUNT) & jnp.any(_moving(bracket))
@@ -84,7 +92,8 @@ def bracketed(function: Function, guess: jax.Array) -> jax.Array:
     start = _Bracket(jnp.array(0), guess - below, guess + above, guess, below + above)
     point = jax.lax.while_loop(unsettled, refine, start).point
     # halving ends somewhere even where there is nothing to be found
-    return jnp.where(jnp.isnan(function(point)), jnp.nan, point)
+    lost = high | low | jnp.isnan(function(point))
+    return jnp.where(lost, jnp.nan, point)
 
 
 def _moving(bracket: _Bracket) -> jax.Array:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 
+from xlsm.errors import ModelError
 from xlsm.model.albedo import Albedo, ConstantAlbedo
 from xlsm.model.parameters import ParameterSpec
 from xlsm.model.piece import Piece
@@ -100,6 +101,13 @@ class EnergyBalance(Surface):
     radiation: Radiation = dataclasses.field(default_factory=GreyBody)
     albedo: Albedo = dataclasses.field(default_factory=ConstantAlbedo)
     sources: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what are no names: a single one is taken apart into letters."""
+        given: Any = self.sources
+        if isinstance(given, str) or not all(isinstance(name, str) for name in given):
+            raise ModelError(f'sources must be a tuple of names, such as ("Qanth",), got {given!r}')
+        object.__setattr__(self, "sources", tuple(given))
 
     @property
     def parameters(self) -> tuple[ParameterSpec, ...]:
