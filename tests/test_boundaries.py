@@ -356,3 +356,31 @@ def test_the_years_wave_and_the_first_profile_are_found(year):
     for name, value in true.items():
         assert float(est[name]) == pytest.approx(value, rel=1e-6), name
     assert float(est.deep_temperature_day_std) < 2
+
+
+# ---------------------------------------------------------------------------- the first time
+
+
+def test_what_is_followed_is_there_at_the_first_time():
+    """The first profile knows nothing of it, nor does the end of a spin-up."""
+    ds = site()
+    ds["AvgSurfT"] = ("time", 290 + 8 * np.sin(np.arange(ds.sizes["time"]) / 4 + 1))
+    grid = xlsm.UniformGrid(0.4, 9)
+    followed = {"surface": xlsm.ObservedSurface("AvgSurfT"), "bottom": xlsm.ObservedBottom()}
+    for initial in (xlsm.ObservedInitial(), xlsm.SpunUp(0.5, 2, xlsm.ObservedInitial())):
+        model = xlsm.Model(grid, initial=initial, **followed)
+        sim = ds.lsm.simulate(model=model, depth=[0.0, grid.depth])
+        np.testing.assert_allclose(sim.SoilTemp[:, 0], ds.AvgSurfT, rtol=0, atol=1e-10)
+        np.testing.assert_array_equal(sim.SoilTemp[:, -1], ds.SoilTemp[:, 0])
+        assert float(sim.Qg[0]) != 0
+
+
+def test_two_thermometers_leave_nothing_to_observe(sensors):
+    two = sensors.isel(depth=[0, -1])
+    with pytest.raises(ParameterError, match=r"follows SoilTemp at all its depths.*one more"):
+        two.lsm.estimate("thermal_diffusivity", observed="SoilTemp", model="thermometers")
+
+
+def test_numbers_of_numpy_are_written_as_any_others():
+    grid = xlsm.UniformGrid(np.float64(0.5), np.int64(21))
+    assert xlsm.Model.from_json(xlsm.Model(grid).to_json()) == xlsm.Model(grid)

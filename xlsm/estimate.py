@@ -68,6 +68,11 @@ def estimate(
         if "depth" not in observations["SoilTemp"].dims:
             observations["SoilTemp"] = observations["SoilTemp"].expand_dims("depth", -1)
         followed = np.array([f"SoilTemp@{z!r}" in model.forcing for z in metres.tolist()])
+        if followed.all():
+            raise ParameterError(
+                f"The model follows SoilTemp at all its depths, {metres} m, and none is left to "
+                "observe: one more is needed between them"
+            )
         if followed.any():  # what the model is told is no observation
             kept = xr.DataArray(~followed, dims="depth")
             observations["SoilTemp"] = observations["SoilTemp"].where(kept)

@@ -38,7 +38,7 @@ def resolve(model: Model, ds: xr.Dataset) -> Model:
     >>> import xlsm
     >>> ds = xlsm.tutorial.open_dataset("huang2025")
     >>> resolve(xlsm.Model(grid="auto"), ds).grid.nodes
-    26
+    24
     """
     return model.resolved(facts(ds))
 

@@ -45,7 +45,7 @@ def begin(model: Model, parameters: Values, forcing: Values, start: Values, dt: 
     first = _at(forcing, 0)
     bottom = model.bottom.temperature(first, parameters)
     profile = model.initial.profile(model, bottom, start, parameters)
-    state = _close(model, parameters, first, model.stepper.begin(model, bottom, profile))
+    state = _close(model, parameters, first, _given(model, parameters, first, profile))
     count, repeats = model.initial.spin_up
     if repeats == 0:
         return state
@@ -57,8 +57,21 @@ def begin(model: Model, parameters: Values, forcing: Values, start: Values, dt: 
     def repeat(_: int, state: State) -> State:
         return jax.lax.scan(body, state, pairs(forcing, count))[0]
 
-    state = jax.lax.fori_loop(0, repeats, repeat, state)
-    return _close(model, parameters, first, state.columns)
+    columns = jax.lax.fori_loop(0, repeats, repeat, state).columns
+    if model.bottom.varying or not model.surface.balanced:  # back to what is given at first
+        everywhere = model.stepper.sample(model, jnp.asarray(model.layout.node_depths))
+        profile = model.stepper.temperatures(columns, bottom, everywhere)
+        columns = _given(model, parameters, first, profile)
+    return _close(model, parameters, first, columns)
+
+
+def _given(model: Model, parameters: Values, forcing: Values, profile: jax.Array) -> jax.Array:
+    """Make the solver's state of a profile whose ends are where they are told to be."""
+    if not model.surface.balanced:
+        top = profile[0]
+        told, _ = model.close_surface(parameters, forcing, top, jnp.zeros_like(top), top)
+        profile = profile.at[0].set(told)
+    return model.stepper.begin(model, model.bottom.temperature(forcing, parameters), profile)
 
 
 def _close(model: Model, parameters: Values, forcing: Values, columns: jax.Array) -> State:

@@ -110,7 +110,9 @@ def to_text(pieces: Mapping[str, Any]) -> str:
     return json.dumps(pieces, default=_describe)
 
 
-def _describe(piece: Any) -> dict[str, Any]:
+def _describe(piece: Any) -> Any:
+    if isinstance(piece, np.generic):
+        return piece.item()
     settings = {field.name: getattr(piece, field.name) for field in dataclasses.fields(piece)}
     return {"piece": _name(type(piece)), **settings}
 
