@@ -5,14 +5,17 @@ from __future__ import annotations
 __all__ = [
     "DRY_AIR_GAS_CONSTANT",
     "DRY_AIR_HEAT_CAPACITY",
+    "FREEZING_POINT",
     "GRAVITY",
     "LATENT_HEAT_DECREASE",
+    "LATENT_HEAT_OF_FUSION",
     "STEFAN_BOLTZMANN",
     "TRIPLE_POINT_LATENT_HEAT",
     "TRIPLE_POINT_PRESSURE",
     "TRIPLE_POINT_TEMPERATURE",
     "VAPOUR_GAS_CONSTANT",
     "VON_KARMAN",
+    "WATER_DENSITY",
 ]
 
 #: Stefan-Boltzmann constant (W m-2 K-4), CODATA 2018.
@@ -40,3 +43,11 @@ TRIPLE_POINT_PRESSURE = 611.657
 TRIPLE_POINT_LATENT_HEAT = 2.501e6
 #: Decrease of the latent heat of vaporisation with temperature (J kg-1 K-1).
 LATENT_HEAT_DECREASE = 2180.0
+
+#: Temperature at which water freezes at normal pressure (K), 0 degC.
+FREEZING_POINT = 273.15
+#: Latent heat of fusion there (J kg-1), Feistel & Wagner (2006), J. Phys. Chem. Ref. Data 35,
+#: 1021-1047.
+LATENT_HEAT_OF_FUSION = 3.334e5
+#: Density of liquid water there (kg m-3), Wagner & Pruss (2002).
+WATER_DENSITY = 999.8
