@@ -1,4 +1,4 @@
-"""What the three ways to advance a step have in common."""
+"""What the ways to advance a step have in common."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from xlsm.model.grid import interpolation_weights
 from xlsm.model.piece import Piece
 
 if TYPE_CHECKING:
     from xlsm.model.model import Model
 
-__all__ = ["Direct", "Operator", "Solver", "State", "Values", "step_operator"]
+__all__ = ["Direct", "Nodal", "Operator", "Solver", "State", "Values", "step_operator"]
 
 #: Coefficients of one step, whatever a solver makes of them.
 Operator = Mapping[str, jax.Array]
@@ -82,6 +83,28 @@ class Solver(Piece, abc.ABC):
     @abc.abstractmethod
     def temperatures(self, state: jax.Array, bottom: jax.Array, sampler: Any) -> jax.Array:
         """Soil temperature (K) at the sampled depths, shape (z, ...)."""
+
+
+class Nodal(Solver):
+    """A solver whose state is the node temperatures."""
+
+    def begin(self, model: Model, bottom: jax.Array, profile: jax.Array) -> jax.Array:
+        """Node temperatures, with the bottom node at its given temperature."""
+        if model.bottom.fixed:
+            profile = profile.at[-1].set(bottom)
+        return profile
+
+    def sample(self, model: Model, depths: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Interpolation weights between nodes."""
+        return interpolation_weights(model.layout, depths)
+
+    def temperatures(
+        self, state: jax.Array, bottom: jax.Array, sampler: tuple[jax.Array, jax.Array]
+    ) -> jax.Array:
+        """Linear interpolation between nodes (K), shape (z, ...)."""
+        upper, weight = sampler
+        weight = weight.reshape(weight.shape + (1,) * (state.ndim - 1))
+        return (1 - weight) * state[upper] + weight * state[upper + 1]
 
 
 class Direct(Solver):

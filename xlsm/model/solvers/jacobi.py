@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
-from xlsm.model.solvers.base import Operator, Solver, State, Values, step_operator
+from xlsm.model.solvers.base import Nodal, Operator, State, Values, step_operator
 from xlsm.model.solvers.tridiagonal import Tridiagonal
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ __all__ = ["Jacobi"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Jacobi(Solver):
+class Jacobi(Nodal):
     """Jacobi iteration of each step, as in Neural Physics [1]_.
 
     Every node is set from its neighbours' last values, a convolution with ``[1, 0, 1]``, until
@@ -55,10 +55,6 @@ class Jacobi(Solver):
         given = (model, parameters, dt, forcing)
         return step_operator(*given) | self.exact.prepare(*given)
 
-    def begin(self, model: Model, bottom: jax.Array, profile: jax.Array) -> jax.Array:
-        """Node temperatures."""
-        return self.exact.begin(model, bottom, profile)
-
     def check(self, model: Model) -> None:
         """Refuse what the exact solver of the same step refuses."""
         self.exact.check(model)
@@ -74,14 +70,6 @@ class Jacobi(Solver):
         """Iterate one step to the tolerance."""
         advanced: State = _iterate(self, model, parameters, operator, state, forcing)
         return advanced
-
-    def sample(self, model: Model, depths: jax.Array) -> Any:
-        """Interpolation weights between nodes."""
-        return self.exact.sample(model, depths)
-
-    def temperatures(self, state: jax.Array, bottom: jax.Array, sampler: Any) -> jax.Array:
-        """Linear interpolation between nodes (K), shape (z, ...)."""
-        return self.exact.temperatures(state, bottom, sampler)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))

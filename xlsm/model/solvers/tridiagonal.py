@@ -9,17 +9,16 @@ import jax
 import jax.numpy as jnp
 
 from xlsm.errors import ModelError
-from xlsm.model.grid import interpolation_weights
-from xlsm.model.solvers.base import Direct, Operator, Values, step_operator
+from xlsm.model.solvers.base import Direct, Nodal, Operator, Values, step_operator
 
 if TYPE_CHECKING:
     from xlsm.model.model import Model
 
-__all__ = ["Tridiagonal"]
+__all__ = ["Tridiagonal", "eliminate"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Tridiagonal(Direct):
+class Tridiagonal(Nodal, Direct):
     """Direct solution for any soil and grid.
 
     Eliminating from the bottom turns every node into ``T_i = a_i T_(i-1) + b_i`` and leaves one
@@ -39,36 +38,7 @@ class Tridiagonal(Direct):
         self, model: Model, parameters: Values, dt: jax.Array, forcing: Values
     ) -> dict[str, jax.Array]:
         """Eliminate once: the factors ``a_i`` and the pivots stay the same over the run."""
-        operator = step_operator(model, parameters, dt, forcing)
-        conductance, diagonal = operator["conductance"], operator["diagonal"]
-        # a fixed bottom node answers nothing; an insulated one is eliminated like the others
-        last = jnp.zeros_like(diagonal[0])
-        if not model.bottom.fixed:
-            last = conductance[-1] / diagonal[-1]
-
-        def eliminate(
-            factor: jax.Array, row: tuple[jax.Array, jax.Array, jax.Array]
-        ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-            above, below, diagonal = row
-            pivot = diagonal - below * factor
-            return above / pivot, (above / pivot, pivot)
-
-        rows = (conductance[:-1], conductance[1:], diagonal[1:-1])
-        _, (factors, pivots) = jax.lax.scan(eliminate, last, rows, reverse=True)
-        factors = jnp.concatenate([factors, last[None]])
-        return {
-            "storage": operator["storage"],
-            "conductance": conductance,
-            "factors": factors,
-            "pivots": jnp.concatenate([pivots, diagonal[-1:]]),
-            "slope": 1 / (diagonal[0] - conductance[0] * factors[0]),
-        }
-
-    def begin(self, model: Model, bottom: jax.Array, profile: jax.Array) -> jax.Array:
-        """Node temperatures, with the bottom node at its given temperature."""
-        if model.bottom.fixed:
-            profile = profile.at[-1].set(bottom)
-        return profile
+        return eliminate(model, step_operator(model, parameters, dt, forcing))
 
     def respond(
         self, model: Model, operator: Operator, state: jax.Array, bottom: jax.Array
@@ -111,14 +81,29 @@ class Tridiagonal(Direct):
         _, below = jax.lax.scan(down, top, (factors, half))
         return jnp.concatenate([top[None], below])
 
-    def sample(self, model: Model, depths: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Interpolation weights between nodes."""
-        return interpolation_weights(model.layout, depths)
 
-    def temperatures(
-        self, state: jax.Array, bottom: jax.Array, sampler: tuple[jax.Array, jax.Array]
-    ) -> jax.Array:
-        """Linear interpolation between nodes (K), shape (z, ...)."""
-        upper, weight = sampler
-        weight = weight.reshape(weight.shape + (1,) * (state.ndim - 1))
-        return (1 - weight) * state[upper] + weight * state[upper + 1]
+def eliminate(model: Model, operator: Operator) -> dict[str, jax.Array]:
+    """Coefficients of the sweeps from those of `step_operator`."""
+    conductance, diagonal = operator["conductance"], operator["diagonal"]
+    # a fixed bottom node answers nothing; an insulated one is eliminated like the others
+    last = jnp.zeros_like(diagonal[0])
+    if not model.bottom.fixed:
+        last = conductance[-1] / diagonal[-1]
+
+    def up(
+        factor: jax.Array, row: tuple[jax.Array, jax.Array, jax.Array]
+    ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        above, below, diagonal = row
+        pivot = diagonal - below * factor
+        return above / pivot, (above / pivot, pivot)
+
+    rows = (conductance[:-1], conductance[1:], diagonal[1:-1])
+    _, (factors, pivots) = jax.lax.scan(up, last, rows, reverse=True)
+    factors = jnp.concatenate([factors, last[None]])
+    return {
+        "storage": operator["storage"],
+        "conductance": conductance,
+        "factors": factors,
+        "pivots": jnp.concatenate([pivots, diagonal[-1:]]),
+        "slope": 1 / (diagonal[0] - conductance[0] * factors[0]),
+    }
