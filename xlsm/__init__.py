@@ -6,19 +6,36 @@ Importing the package adds ``.lsm`` to every `xarray.Dataset`; see `xlsm.accesso
 from xlsm import errors, models, tutorial
 from xlsm._version import __version__
 from xlsm.accessor import LSMAccessor
+from xlsm.compare import compare
+from xlsm.comparison import Comparison
 from xlsm.diffusivity import diffusivity
 from xlsm.free import Parameter
 from xlsm.inference.invert import Status
 from xlsm.longwave import fill_longwave
+from xlsm.model.aerodynamics import BulkTransfer, ConstantTransfer, WindTransfer
 from xlsm.model.albedo import ConstantAlbedo, GivenAlbedo, ObservedAlbedo, SolarAlbedo
 from xlsm.model.bottom import AnnualTemperature, FixedTemperature, ObservedBottom, ZeroFlux
+from xlsm.model.bulk import SeparateExchange
 from xlsm.model.followed import ObservedSurface
+from xlsm.model.freezing import FreezingSoil
 from xlsm.model.grid import AutoGrid, SensorGrid, StretchedGrid, UniformGrid
 from xlsm.model.initial import ObservedInitial, ProfileInitial, SpunUp, UniformInitial
+from xlsm.model.latent import (
+    BowenRatio,
+    GivenLatent,
+    MoistureAvailability,
+    NoLatent,
+    PriestleyTaylor,
+    SurfaceResistance,
+)
+from xlsm.model.layers import LayeredSoil
 from xlsm.model.model import Model
+from xlsm.model.moist import MoistSoil
+from xlsm.model.moist_conductivity import JohansenConductivity, LuConductivity
 from xlsm.model.radiation import GreyBody, PaperRadiation
 from xlsm.model.soil import UniformSoil
-from xlsm.model.solvers import Jacobi, Modal, Tridiagonal
+from xlsm.model.solvers import Enthalpy, Jacobi, Modal, Tridiagonal
+from xlsm.model.stability import Louis, MoninObukhov, Neutral
 from xlsm.model.stepping import SDIRK2, BackwardEuler
 from xlsm.model.surface import BareSurface, SkinLayer
 from xlsm.model.turbulence import ConstantExchange, WindExchange
@@ -29,35 +46,56 @@ __all__ = [
     "AutoGrid",
     "BackwardEuler",
     "BareSurface",
+    "BowenRatio",
+    "BulkTransfer",
+    "Comparison",
     "ConstantAlbedo",
     "ConstantExchange",
+    "ConstantTransfer",
+    "Enthalpy",
     "FixedTemperature",
+    "FreezingSoil",
     "GivenAlbedo",
+    "GivenLatent",
     "GreyBody",
     "Jacobi",
+    "JohansenConductivity",
     "LSMAccessor",
+    "LayeredSoil",
+    "Louis",
+    "LuConductivity",
     "Modal",
     "Model",
+    "MoistSoil",
+    "MoistureAvailability",
+    "MoninObukhov",
+    "Neutral",
+    "NoLatent",
     "ObservedAlbedo",
     "ObservedBottom",
     "ObservedInitial",
     "ObservedSurface",
     "PaperRadiation",
     "Parameter",
+    "PriestleyTaylor",
     "ProfileInitial",
     "SensorGrid",
+    "SeparateExchange",
     "SkinLayer",
     "SolarAlbedo",
     "SpunUp",
     "Status",
     "StretchedGrid",
+    "SurfaceResistance",
     "Tridiagonal",
     "UniformGrid",
     "UniformInitial",
     "UniformSoil",
     "WindExchange",
+    "WindTransfer",
     "ZeroFlux",
     "__version__",
+    "compare",
     "diffusivity",
     "errors",
     "fill_longwave",
