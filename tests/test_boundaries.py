@@ -384,3 +384,24 @@ def test_two_thermometers_leave_nothing_to_observe(sensors):
 def test_numbers_of_numpy_are_written_as_any_others():
     grid = xlsm.UniformGrid(np.float64(0.5), np.int64(21))
     assert xlsm.Model.from_json(xlsm.Model(grid).to_json()) == xlsm.Model(grid)
+
+
+@pytest.mark.parametrize("free", ["thermal_conductivity", "heat_capacity"])
+def test_temperatures_alone_give_no_conductivity(sensors, free):
+    with pytest.raises(ParameterError, match=rf"{free} cannot be known.*thermal_diffusivity, or"):
+        sensors.lsm.estimate(free, observed="SoilTemp", model="thermometers")
+
+
+def test_a_known_heat_capacity_makes_a_conductivity_of_the_diffusivity(sensors, fit):
+    est = sensors.lsm.estimate(
+        "thermal_conductivity", observed={"SoilTemp": 0.1}, fixed=HEAT, model="thermometers"
+    )
+    assert (est.status == 0).all()
+    expected = HEAT["heat_capacity"] * fit.thermal_diffusivity
+    np.testing.assert_allclose(est.thermal_conductivity, expected, rtol=1e-5)
+
+
+def test_thermometers_look_at_no_flux_unless_asked(sensors):
+    ds = sensors.assign(Qg=("time", np.zeros(sensors.sizes["time"])))
+    est = ds.lsm.estimate("thermal_diffusivity", model="thermometers")
+    assert "residual_std_Qg" not in est

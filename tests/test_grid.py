@@ -169,9 +169,11 @@ def test_auto_is_three_damping_depths_of_the_record(days, slowest):
     assert 1.08 < grid.growth <= 1.1 + 1e-12  # no more nodes than are needed, no fewer
 
 
-def test_auto_reaches_the_deepest_sensor():
+def test_auto_ends_well_below_the_deepest_sensor():
     facts = Facts(1800.0, DAY, {"SoilTemp": (0.05, 0.9)})
-    assert xlsm.AutoGrid().resolved(facts).depth == 0.9
+    assert xlsm.AutoGrid().resolved(facts).depth == pytest.approx(1.35)
+    dead = facts._replace(depths={"SoilTemp": ()})
+    assert xlsm.AutoGrid().resolved(dead).depth == 3 * damped(1)
     assert xlsm.AutoGrid().resolved(facts._replace(duration=YEAR)).depth == 3 * damped(365.25)
 
 

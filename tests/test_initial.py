@@ -109,7 +109,7 @@ def test_a_station_without_a_first_profile_is_flagged_and_spoils_no_neighbour(st
     patchy = stations.assign(SoilTemp=soil)
     est, sim = estimated(patchy), patchy.lsm.simulate(DEEP, model=OBSERVED)
     np.testing.assert_array_equal(est.status != 0, np.arange(5) == 1)
-    assert est.status[1] == xlsm.Status.forcing_gap
+    assert est.status[1] == xlsm.Status.no_initial_profile
     assert np.isnan(sim.SoilTemp[1]).all()
     untouched = [0, 2, 4]
     for a, b in zip((est, sim), results, strict=True):

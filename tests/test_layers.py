@@ -43,6 +43,7 @@ VERBS = {
     "xlsm.estimate",
     "xlsm.free",
     "xlsm.guesses",
+    "xlsm.observing",
     "xlsm.harmonics",
     "xlsm.holdout",
     "xlsm.identify",

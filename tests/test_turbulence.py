@@ -94,7 +94,7 @@ def test_a_surface_that_does_not_evaporate_is_dry():
     dry = simulate(model(WindTransfer(), NoLatent()))
     for latent, name, value in (
         (MoistureAvailability(), "moisture_availability", 0.0),
-        (SurfaceResistance(), "surface_resistance", 1e9),
+        (SurfaceResistance(), "surface_resistance", 1e11),
         (PriestleyTaylor(), "priestley_taylor_coefficient", 0.0),
         (BowenRatio(), "bowen_ratio", 1e9),
     ):
@@ -178,9 +178,8 @@ def _missing(of, values, now, column, surface):
     ("sensible", "latent"),
     [
         (WindTransfer(), PriestleyTaylor()),
-        (NEUTRAL, SurfaceResistance()),
-        (LOUIS, GivenLatent()),
-        (LOUIS, BowenRatio()),
+        (NEUTRAL, GivenLatent()),
+        (LOUIS, MoistureAvailability()),
         (MONIN_OBUKHOV, SurfaceResistance()),
     ],
     ids=lambda piece: type(getattr(piece, "stability", piece)).__name__,
@@ -189,6 +188,7 @@ def _missing(of, values, now, column, surface):
 def test_the_balance_has_one_root_and_it_is_found(sensible, latent):
     of, count = model(sensible, latent), 2000
     now, column = extremes(count)
+    now = {name: now[name] for name in of.forcing}
     values = {name: np.full(count, spec.default) for name, spec in of.parameters.items()}
     surface, flux = _close(of, values, now, column)
     assert np.all((surface > 160) & (surface < 400))
@@ -247,8 +247,9 @@ def morning(of, free):
 
 @pytest.mark.usefixtures("x64")
 def test_all_routes_to_a_derivative_agree():
-    of = model(LOUIS, SurfaceResistance())
-    agree(of, FREE, morning(of, FREE), in_vmap=True)
+    of = model(WindTransfer(), PriestleyTaylor())
+    free = ("albedo", *(spec.name for spec in of.turbulence.parameters))
+    agree(of, free, morning(of, free), in_vmap=True)
 
 
 @pytest.mark.usefixtures("x64")
@@ -277,10 +278,9 @@ WEATHERS = {
 }
 
 
-@pytest.mark.parametrize("sensible", [LOUIS, MONIN_OBUKHOV], ids=["Louis", "Monin-Obukhov"])
 @pytest.mark.usefixtures("x64")
-def test_derivatives_are_finite_at_the_extremes(sensible):
-    of = model(sensible, SurfaceResistance())
+def test_derivatives_are_finite_at_the_extremes():
+    of = model(MONIN_OBUKHOV, SurfaceResistance())
     problem = Problem(of, FREE, tuple(ERRORS))
     for name, now in WEATHERS.items():
         extreme = {n: np.full(5, (now | {"PSurf": 96e3})[n]) for n in of.forcing}
@@ -303,27 +303,16 @@ def dataset(hours=36):
     return ds
 
 
-@pytest.mark.parametrize(
-    ("sensible", "latent", "truth"),
-    [
-        (LOUIS, SurfaceResistance(), {"roughness_length": 0.09, "surface_resistance": 230.0}),
-        (
-            WindTransfer(),
-            PriestleyTaylor(),
-            {"wind_heat_transfer_coefficient": 7.0, "priestley_taylor_coefficient": 0.8},
-        ),
-    ],
-    ids=["bulk", "wind"],
-)
-def test_a_twin_gives_its_parameters_back(sensible, latent, truth):
-    ds, of = dataset(), model(sensible, latent, grid=DEEP)
+def test_a_twin_gives_its_parameters_back():
+    ds, of = dataset(), model(LOUIS, SurfaceResistance(), grid=DEEP)
+    truth = {"roughness_length": 0.09, "surface_resistance": 230.0}
     observed = ds.lsm.simulate(truth, model=of, outputs=["AvgSurfT", "Qh", "Qle"])
     ds = ds.drop_vars("Qle").merge(observed)
     est = ds.lsm.estimate(list(truth), observed=["AvgSurfT", "Qh", "Qle"], model=of)
     assert est.status == xlsm.Status.converged
     for name, value in truth.items():
         np.testing.assert_allclose(est[name], value, rtol=1e-6)
-        assert 0 < est[f"{name}_std"] < 0.5 * value
+        assert 0 < est[f"{name}_std"] < 0.2 * value
 
 
 @pytest.mark.skipif("XLSM_DATA" not in os.environ, reason="XLSM_DATA is not set: no real data")

@@ -155,7 +155,8 @@ class LSMAccessor:
             errors are infinite. Beyond these there are no estimates, only NaN: 3
             ``limit_reached`` (give ``max_steps``), 4 ``no_observations``, 5
             ``too_few_observations``, 6 ``forcing_gap``, 7 ``missing_parameter``, 8
-            ``non_finite_cost``, 9 ``implausible_values``, such as a fill value.
+            ``non_finite_cost``, 9 ``implausible_values``, such as a fill value, 10
+            ``no_initial_profile``, where the model starts from an observed one.
 
         Raises
         ------
@@ -173,9 +174,9 @@ class LSMAccessor:
         ``initial=xlsm.ObservedInitial()`` or ``xlsm.SpunUp()``, or begin some days early and make
         the observations of those days NaN.
 
-        A model printed (``xlsm.Model()``) lists its pieces, the forcing it needs and its
-        parameters with units, defaults and bounds. What a model follows (the temperature of
-        `xlsm.ObservedSurface`, say) is no observation. Free diffusivities start where the harmonic
+        A model at a prompt or in a notebook, or ``repr(model)``, lists its pieces, the forcing it
+        needs and its parameters with units, defaults and bounds. What a model follows (the
+        temperature of `xlsm.ObservedSurface`, say) is no observation. Free diffusivities start where the harmonic
         estimator of `xlsm.diffusivity` says.
 
         Examples

@@ -40,7 +40,9 @@ In = Annotated[
     ),
 ]
 Out = Annotated[str, typer.Argument(metavar="OUT", help="Zarr store to write (path or URL).")]
-Model = Annotated[str | None, typer.Option(help="Forward model: default or huang2025.")]
+Model = Annotated[
+    str | None, typer.Option(help="Forward model: default, huang2025 or thermometers.")
+]
 Time = Annotated[str | None, typer.Option(help="Times to use, e.g. 2012-05-01/2012-05-07.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")]
 

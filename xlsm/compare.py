@@ -162,7 +162,9 @@ def compare(
 def _check(ds: xr.Dataset, models: Any) -> None:
     """Refuse what names no models, and dimensions that the scores have themselves."""
     if not isinstance(models, Mapping) or not models:
-        raise ModelError(f'models must map names to models, {{"bare": Model()}}; got {models!s}')
+        raise ModelError(
+            f'models must map names to models, {{"bare": Model()}}; got {models!s:.80}'
+        )
     for dim in {"model", "part", "observable"} & set(ds.dims):
         raise DimensionError(
             f"A dimension cannot be called {dim!r}: the scores have one of that name. Rename it, "

@@ -17,6 +17,7 @@ from xlsm.inference.objective import Problem
 from xlsm.inputs import read_forcing, read_start, resolve, warn_if_shallow
 from xlsm.model.model import Model
 from xlsm.model.parameters import ParameterSpec
+from xlsm.observing import refuse_undetermined, standard_errors
 from xlsm.pipeline.blocks import apply_blocks
 from xlsm.pipeline.impossible import refuse_impossible
 from xlsm.pipeline.inversion import Settings, estimate_block
@@ -25,7 +26,6 @@ from xlsm.validate import (
     check_batch_dims,
     check_depths_in_column,
     depths,
-    observed_errors,
     read_variable,
     time_step,
 )
@@ -54,10 +54,12 @@ def estimate(
     model = resolve(model_of(fixed, model), ds)
     wanted = with_classical_guesses(wanted_of(free), ds, model)
     guesses, values = values_of(wanted, fixed, model)
-    errors = _errors(observed, ds, model, {*values, *wanted})
+    errors = standard_errors(observed, ds, model, {*values, *wanted})
     method, max_steps, tolerance = _method(method, starts, seed, max_steps, tolerance)
 
     warn_if_shallow(model, ds, values | dict(zip(wanted, guesses, strict=True)))
+    if not model.surface.balanced and "Qg" not in errors:
+        refuse_undetermined(wanted, fixed)
     forcing, forcing_dims = read_forcing(ds, model)
     start, start_dims = read_start(ds, model)
     observations = {name: read_variable(ds, name) for name in errors}
@@ -123,50 +125,6 @@ def estimate(
         settings=settings,
     )
     return _label(results, settings, values, specs)
-
-
-def _errors(
-    observed: str | Iterable[str] | Mapping[str, float] | None,
-    ds: xr.Dataset,
-    model: Model,
-    known: set[str],
-) -> dict[str, float]:
-    """Find the standard errors of the observations the model can predict."""
-    errors = observed_errors(observed, ds)
-    outputs = model.outputs(known)
-    followed = [name for name in errors if name in model.forcing]
-    if followed and observed is not None:
-        raise ParameterError(
-            f"{' and '.join(followed)} cannot be observed by a model that is told what it is: "
-            "leave it out of observed="
-        )
-    errors = {name: error for name, error in errors.items() if name not in followed}
-    unknown = [name for name in errors if name not in outputs]
-    parts = [name for name in unknown if "Qturb" in outputs]
-    if parts and observed is not None:
-        raise ParameterError(
-            f"{' and '.join(parts)} cannot be predicted without bowen_ratio, which splits the "
-            "turbulent flux: estimate it, fix it, or observe the sum, "
-            'ds["Qturb"] = ds["Qh"] + ds["Qle"]'
-        )
-    if unknown and observed is not None:
-        raise ParameterError(
-            f"{' and '.join(unknown)} cannot be predicted by a model whose surface is "
-            f"{type(model.surface).__name__}: it gives {', '.join(outputs)}"
-        )
-    errors = {name: error for name, error in errors.items() if name not in unknown}
-    if errors:
-        return errors
-    if parts:
-        raise ParameterError(
-            "Qh and Qle are the only observations and cannot be predicted without bowen_ratio: "
-            "estimate it or fix it"
-        )
-    there = ", ".join([*unknown, *followed])
-    raise ParameterError(
-        f"The model predicts none of the observations ({there}): with the surface "
-        f"{type(model.surface).__name__} it gives {', '.join(outputs)}"
-    )
 
 
 def _method(

@@ -34,6 +34,7 @@ class Status(enum.IntEnum):
     missing_parameter = 7
     non_finite_cost = 8
     implausible_values = 9
+    no_initial_profile = 10
 
 
 class Estimate(NamedTuple):
@@ -161,8 +162,11 @@ def _status(
 ) -> jax.Array:
     gap = jnp.zeros_like(at_bound)
     needed = [s for n, s in data.forcing.items() if n not in problem.model.tolerated]
-    for series in (*needed, *data.start.values()):
+    for series in needed:
         gap |= jnp.any(~jnp.isfinite(series), axis=tuple(range(series.ndim - 1)))
+    unknown = jnp.zeros_like(at_bound)
+    for profile in data.start.values():
+        unknown |= jnp.any(~jnp.isfinite(profile), axis=tuple(range(profile.ndim - 1)))
     missing = jnp.zeros_like(at_bound)
     for value in data.fixed.values():
         missing |= ~jnp.isfinite(value)
@@ -170,6 +174,7 @@ def _status(
     few = present < len(problem.free)
     cases = [
         (gap, Status.forcing_gap),
+        (unknown, Status.no_initial_profile),
         (missing, Status.missing_parameter),
         (present == 0, Status.no_observations),
         (few, Status.too_few_observations),

@@ -197,7 +197,8 @@ class AutoGrid(StretchedGrid):
     """A stretched grid as deep as the record asks for; ``grid="auto"``.
 
     Three damping depths of the slowest wave in the record (its length, between a day and a
-    year), and no less than the deepest soil temperature; distances grow from ``first`` by at
+    year), and half as deep again as the deepest soil
+    temperature; distances grow from ``first`` by at
     most a tenth.
 
     Examples
@@ -211,6 +212,8 @@ class AutoGrid(StretchedGrid):
     undecided: ClassVar[bool] = True
     #: Damping depths from top to bottom, and largest factor between distances.
     REACH: ClassVar[float] = 3.0
+    #: Depth of the bottom over that of the deepest soil temperature, at least.
+    BELOW: ClassVar[float] = 1.5
     LARGEST_GROWTH: ClassVar[float] = 1.1
 
     def __post_init__(self) -> None:
@@ -223,7 +226,8 @@ class AutoGrid(StretchedGrid):
         """Give the grid for a record."""
         period = min(max(facts.duration, DAY), YEAR)
         depth = self.REACH * damping_depth(USUAL_DIFFUSIVITY, period)
-        depth = max(depth, *facts.depths.get("SoilTemp", (0.0,)))
+        # the bottom is not the sensor: there a fixed temperature would take the place of data
+        depth = max(depth, self.BELOW * max(facts.depths.get("SoilTemp", ()), default=0.0))
         growth, target = self.LARGEST_GROWTH, max(depth - self.top, 0.0) / self.first
         count = math.ceil(math.log1p(target * (growth - 1)) / math.log(growth))
         # a few long distances: no more of them than there is room for

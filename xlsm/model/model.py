@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import field
 
@@ -267,4 +268,9 @@ class Model:
 
 def _examples(kind: type[Piece]) -> str:
     """Names of some pieces of a kind."""
-    return ", ".join(f"{piece.__name__}()" for piece in kind.__subclasses__()[:3])
+    pieces, names = list(kind.__subclasses__()), []
+    for piece in pieces:
+        pieces.extend(piece.__subclasses__())
+        if not inspect.isabstract(piece) and piece.__module__.startswith("xlsm."):
+            names.append(f"{piece.__name__}()")
+    return ", ".join(names)

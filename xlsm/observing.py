@@ -1,0 +1,78 @@
+"""Which observations a model can be held against, and what they can tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import xarray as xr
+
+from xlsm.errors import ParameterError
+from xlsm.model.model import Model
+from xlsm.validate import observed_errors
+
+__all__ = ["refuse_undetermined", "standard_errors"]
+
+
+def standard_errors(
+    observed: str | Iterable[str] | Mapping[str, float] | None,
+    ds: xr.Dataset,
+    model: Model,
+    known: set[str],
+) -> dict[str, float]:
+    """Find the standard errors of the observations the model can predict."""
+    errors = observed_errors(observed, ds)
+    outputs = model.outputs(known)
+    followed = [name for name in errors if name in model.forcing]
+    if followed and observed is not None:
+        raise ParameterError(
+            f"{' and '.join(followed)} cannot be observed by a model that is told what it is: "
+            "leave it out of observed="
+        )
+    errors = {name: error for name, error in errors.items() if name not in followed}
+    if observed is None and not model.surface.balanced:
+        errors.pop("Qg", None)  # of temperatures alone; a flux would rest on the heat capacity
+    unknown = [name for name in errors if name not in outputs]
+    parts = [name for name in unknown if "Qturb" in outputs]
+    if parts and observed is not None:
+        raise ParameterError(
+            f"{' and '.join(parts)} cannot be predicted without bowen_ratio, which splits the "
+            "turbulent flux: estimate it, fix it, or observe the sum, "
+            'ds["Qturb"] = ds["Qh"] + ds["Qle"]'
+        )
+    if unknown and observed is not None:
+        raise ParameterError(
+            f"{' and '.join(unknown)} cannot be predicted by a model whose surface is "
+            f"{type(model.surface).__name__}: it gives {', '.join(outputs)}"
+        )
+    errors = {name: error for name, error in errors.items() if name not in unknown}
+    if errors:
+        return errors
+    if parts:
+        raise ParameterError(
+            "Qh and Qle are the only observations and cannot be predicted without bowen_ratio: "
+            "estimate it or fix it"
+        )
+    there = ", ".join([*unknown, *followed])
+    raise ParameterError(
+        f"The model predicts none of the observations ({there}): with the surface "
+        f"{type(model.surface).__name__} it gives {', '.join(outputs)}"
+    )
+
+
+def refuse_undetermined(
+    wanted: Iterable[str], fixed: Mapping[str, Any] | xr.Dataset | None
+) -> None:
+    """Refuse to make a conductivity of temperatures alone and a heat capacity nobody gave."""
+    for name in wanted:
+        for one, other in (
+            ("thermal_conductivity", "heat_capacity"),
+            ("heat_capacity", "thermal_conductivity"),
+        ):
+            partner = name.replace(one, other)
+            if name.startswith(one) and partner not in (fixed or {}):
+                raise ParameterError(
+                    f"{name} cannot be known from temperatures alone, only its ratio with "
+                    f"{partner}: estimate {name.replace(one, 'thermal_diffusivity')}, or give "
+                    f"{partner} in fixed=, or observe Qg"
+                )
