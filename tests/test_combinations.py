@@ -117,7 +117,7 @@ def all_pairs(kinds):
     while open_pairs:
         a, one, b, other = min(open_pairs)
         row = {a: one, b: other}
-        for kind in kinds.keys() - row.keys():
+        for kind in sorted(kinds.keys() - row.keys()):
             rows = [row | {kind: name} for name in kinds[kind]]
             allowed = [r for r in rows if fits(r) and {a, b}.isdisjoint(unused(r))]
             row = max(allowed, key=lambda r: len(covered(r) & open_pairs))

@@ -176,8 +176,8 @@ class LSMAccessor:
 
         A model at a prompt or in a notebook, or ``repr(model)``, lists its pieces, the forcing it
         needs and its parameters with units, defaults and bounds. What a model follows (the
-        temperature of `xlsm.ObservedSurface`, say) is no observation. Free diffusivities start where the harmonic
-        estimator of `xlsm.diffusivity` says.
+        temperature of `xlsm.ObservedSurface`, say) is no observation. Free diffusivities start
+        where the harmonic estimator of `xlsm.diffusivity` says.
 
         Examples
         --------
