@@ -315,6 +315,9 @@ def check(row):
 PAIRS = all_pairs(KINDS)
 #: Compiling a model takes seconds: these are for every day, all of them for the slow tests.
 EVERY_DAY = PAIRS[::8]
+#: One stage a step or two, and what depends on the surface temperature: the rest is added up.
+STAGES = {"stepping": ("Euler", "second order")}
+BY_TEMPERATURE = {kind: SURFACE[kind] for kind in ("closure", "radiation", "exchange", "latent")}
 PLAIN = {kind: next(iter(options)) for kind, options in KINDS.items()}
 
 
@@ -327,13 +330,13 @@ def test_energy_closes_for_every_pair_of_pieces(row):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("row", all_of(COLUMN, PLAIN), ids=words)
+@pytest.mark.parametrize("row", all_of(COLUMN | STAGES, PLAIN), ids=words)
 def test_energy_closes_for_every_column(row):
     check(row)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("row", all_of(SURFACE, PLAIN | {"closure": "skin"}), ids=words)
+@pytest.mark.parametrize("row", all_of(BY_TEMPERATURE, PLAIN), ids=words)
 def test_energy_closes_for_every_surface(row):
     """Whatever the column answers: nothing, little or much, a cold one or a hot one."""
     model = model_of(row)
