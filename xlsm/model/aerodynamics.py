@@ -139,7 +139,7 @@ class BulkTransfer(Transfer):
     little more than the product of ``ln(z_u / z_0m)`` and ``ln(z_t / z_0m) + kB^-1``, so that
     only one of the two can be estimated from it. kB^-1 is the one to fix: about 2 over many
     kinds of vegetation [2]_ whatever their roughness, so that z_0h follows z_0m when that is
-    estimated; 5 to 10 over sparse plants and bare ground, 20 and more over buildings.
+    estimated; up to 10 over sparse plants [3]_, 20 and more over buildings [4]_.
 
     The density is that of the air at PSurf and Tair (with Qair, where another piece of the model
     reads that), and the stratification that of temperature alone.
@@ -168,6 +168,8 @@ class BulkTransfer(Transfer):
     ----------
     .. [1] Garratt, J. R. (1992), The Atmospheric Boundary Layer, Cambridge, chapters 3 and 4.
     .. [2] Garratt & Hicks (1973), Q. J. R. Meteorol. Soc. 99, 680-687.
+    .. [3] Verhoef, de Bruin & van den Hurk (1997), J. Appl. Meteorol. 36, 560-572.
+    .. [4] Voogt & Grimmond (2000), J. Appl. Meteorol. 39, 1679-1699.
 
     Examples
     --------

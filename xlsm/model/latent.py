@@ -237,7 +237,7 @@ class PriestleyTaylor(Latent):
     soil [1]_, where both are measured. Here that flux is what the surface temperature decides,
     ``Rnet - Qg = Qh + Qle``, and the formula would be a Bowen ratio,
     ``Qle = Qh a / (1 - a)`` with ``a = alpha Delta / (Delta + gamma)``: without a solution at
-    a = 1, which alpha = 1.26 meets at 32 degrees C, and of the wrong sign beyond. So the flux
+    a = 1, which alpha = 1.26 meets near 31 degrees C, and of the wrong sign beyond. So the flux
     into the soil is left out, and alpha comes out smaller than with it, by the share that goes
     into the soil. At night, when the two would nearly cancel, there is no evaporation.
 
