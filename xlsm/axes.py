@@ -122,7 +122,7 @@ def year_fraction(ds: xr.Dataset) -> xr.DataArray:
     Examples
     --------
     >>> import pandas as pd
-    >>> ds = xr.Dataset(coords={"time": pd.to_datetime(["2012-01-01", "2012-07-01 15:00"])})
+    >>> ds = xr.Dataset(coords={"time": pd.to_datetime(["2012-01-01 00:00", "2012-07-01 15:00"])})
     >>> year_fraction(ds).values
     array([0. , 0.5])
     """
