@@ -251,6 +251,7 @@ def test_derivatives_of_the_coefficient(stability, layer):
         np.testing.assert_allclose(gradient, other, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_second_derivatives_of_monin_obukhov():
     layer = LAYERS["mast"]
 

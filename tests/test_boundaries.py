@@ -342,6 +342,7 @@ def test_the_time_of_the_year_goes_on_over_the_new_year(year):
     np.testing.assert_allclose(steps[list(new_years)], [1.25, 0.25])  # from day 364, and 365
 
 
+@pytest.mark.slow
 def test_the_years_wave_and_the_first_profile_are_found(year):
     model = annual(initial=xlsm.ProfileInitial((0.1, 1.0)))
     true = YEARLY | {

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import re
+import sys
 
 import dask
 import numpy as np
@@ -435,7 +436,9 @@ def test_bad_calls_are_refused(record, options, error, words):
 
 
 def test_missing_forcing_names_the_model_before_anything_is_fitted(record, monkeypatch):
-    monkeypatch.setattr("xlsm.compare.estimate", lambda *args, **options: pytest.fail("fitted"))
+    # the package's `compare` is the function; its module has to be asked for
+    module = sys.modules["xlsm.compare"]
+    monkeypatch.setattr(module, "estimate", lambda *args, **options: pytest.fail("fitted"))
     words = r"model 'skin & wind': Wind is not in the Dataset .*WindExchange needs it"
     with pytest.raises(MissingVariableError, match=words):
         fits(record.drop_vars("Wind"))

@@ -264,6 +264,7 @@ EXTREME_WATER = np.array([0.0, 0.45, 0.8])
 ERRORS = {"SoilTemp": 0.1, "LWup": 5.0, "Qg": 10.0}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("scheme", [SCHEMES["fine"], SCHEMES["lu"]], ids=["fine", "lu"])
 def test_all_routes_to_a_derivative_agree(scheme):

@@ -249,6 +249,7 @@ def test_all_routes_to_a_derivative_agree():
     agree(of, free, morning(of, free))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_derivatives_through_monin_obukhov():
     of = model(MONIN_OBUKHOV, SurfaceResistance())
