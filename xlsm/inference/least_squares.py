@@ -55,6 +55,7 @@ class _Lanes(NamedTuple):
     item: jax.Array  # (w,) index of the item; n and above: idle
     point: jax.Array  # (P, w) best point so far
     normal: Normal  # there
+    distance: jax.Array  # (w,) from there to the minimum, in standard errors
     trial: jax.Array  # (P, w) point to evaluate next
     predicted: jax.Array  # (w,) fall of the cost expected there
     damping: jax.Array  # (w,)
@@ -137,6 +138,7 @@ def gauss_newton(
             item=item,
             point=point,
             normal=normal,
+            distance=infinite,
             trial=point,
             predicted=infinite,
             damping=jnp.full(width, FIRST_DAMPING),
@@ -185,10 +187,15 @@ def _judge(
     slack = ROUND_OFF * lane.normal.cost
     # at a bound a shortened step can promise nothing: then it must at least not lead up
     promised = jnp.maximum(lane.predicted, 0.0)
-    accepted = finite & (first | (fall + slack >= SUFFICIENT * promised))
+    falls = fall + slack >= SUFFICIENT * promised
+    # where less is promised than round-off leaves of the cost, the gradient still tells: it is a
+    # difference that vanishes, the cost a sum that does not
+    settled = ~first & (jnp.abs(lane.predicted) <= slack)
+    distance = decrement(lane.trial, evaluated)
+    nearer = jnp.where(settled & (lane.distance <= RESOLVED), distance < lane.distance, falls)
+    accepted = finite & (first | nearer)
 
     # below round-off the fall is noise and must not move the damping
-    settled = ~first & (jnp.abs(lane.predicted) <= slack)
     ratio = jnp.where(promised > 0, fall / lane.predicted, 0.5)
     ratio = jnp.where(first | settled, 1.0, ratio)
     shrink = jnp.clip(1 - (2 * ratio - 1) ** 3, 1 / 3, 2.0)
@@ -198,12 +205,13 @@ def _judge(
     lane = lane._replace(
         point=jnp.where(accepted, lane.trial, lane.point),
         normal=jax.tree.map(partial(jnp.where, accepted), evaluated, lane.normal),
+        distance=jnp.where(accepted, distance, lane.distance),
         damping=damping,
         growth=jnp.where(accepted, 2.0, 2 * lane.growth),
         settled=jnp.where(settled, lane.settled + 1, 0),
     )
-    distance = decrement(lane.point, lane.normal)
-    near = (distance <= tolerance) | ((lane.settled >= SETTLED) & (distance <= RESOLVED))
+    near = lane.distance <= tolerance
+    near |= (lane.settled >= SETTLED) & (lane.distance <= RESOLVED)
     converged = ~jnp.isinf(lane.normal.cost) & near
     stuck = (first & ~finite) | (damping > LAST_DAMPING)
     return lane, converged, stuck & ~converged
