@@ -15,7 +15,8 @@ import xarray as xr
 import xlsm
 from benchmarks import case
 from xlsm.inference.invert import invert
-from xlsm.inference.objective import Data, Problem, cost, normal_equations
+from xlsm.inference.objective import cost, normal_equations
+from xlsm.inference.problem import Data, Problem
 from xlsm.model import column
 
 __all__ = ["Contender", "dataset"]
@@ -92,6 +93,7 @@ class Contender:
                 jnp.float64(tolerance),
                 jnp.int64(100),
                 method="gauss_newton",
+                error_bars="stated",
                 lanes=self.lanes,
             )
             return np.asarray(result.values).T

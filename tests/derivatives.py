@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xlsm.inference.objective import Data, Problem, cost, normal_equations
+from xlsm.inference.objective import cost, normal_equations
+from xlsm.inference.problem import Data, Problem
 
 #: Stations, and how far from the middle of their bounds their parameters lie.
 COUNT, SPREAD = 3, 1.0

@@ -17,7 +17,8 @@ from scipy.special import erf, erfc
 
 import xlsm
 from xlsm.errors import ModelError
-from xlsm.inference.objective import Data, Problem, cost, normal_equations
+from xlsm.inference.objective import cost, normal_equations
+from xlsm.inference.problem import Data, Problem
 from xlsm.model import column
 from xlsm.model.freezing import FreezingSoil
 from xlsm.model.parameters import to_unbounded

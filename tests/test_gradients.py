@@ -9,7 +9,8 @@ import pytest
 from cases import SOLVER_NAMES, SOLVERS, weather
 
 import xlsm
-from xlsm.inference.objective import Data, Problem, cost, normal_equations, parameters_of
+from xlsm.inference.objective import cost, normal_equations
+from xlsm.inference.problem import Data, Problem, parameters_of
 from xlsm.model import column
 from xlsm.model.parameters import to_physical, to_unbounded
 

@@ -13,7 +13,7 @@ from twins import forcing, truth
 
 import xlsm
 from xlsm.errors import ModelError, ParameterError
-from xlsm.inference.objective import Problem
+from xlsm.inference.problem import Problem
 from xlsm.model.layers import LayeredSoil
 from xlsm.model.parameters import to_unbounded
 from xlsm.model.soil import UniformSoil

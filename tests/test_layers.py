@@ -48,9 +48,12 @@ VERBS = {
     "xlsm.holdout",
     "xlsm.identify",
     "xlsm.longwave",
+    "xlsm.prepare",
+    "xlsm.priors",
     "xlsm.scores",
     "xlsm.simulate",
     "xlsm.sky",
+    "xlsm.words",
 }
 MAY_IMPORT: dict[str, set[str]] = {"xlsm.errors": set()}
 for group in (PHYSICS, INFERENCE, INPUT, PIPELINE, VERBS):

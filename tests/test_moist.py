@@ -13,7 +13,7 @@ from twins import assert_identical_numbers, forcing, truth
 
 import xlsm
 from xlsm.errors import ModelError, ParameterError
-from xlsm.inference.objective import Problem
+from xlsm.inference.problem import Problem
 from xlsm.model import conductivity as law
 from xlsm.model.moist import MoistSoil
 from xlsm.model.moist_conductivity import JohansenConductivity, LuConductivity

@@ -205,7 +205,9 @@ def test_observed_in_all_its_forms(noisy):
     for same in (["SoilTemp"], {"SoilTemp": 0.2}):
         assert_identical_numbers(text, ds.lsm.estimate(free, observed=same, fixed=fixed))
     assert text.attrs["observed"] == "SoilTemp=0.2"
-    half = ds.lsm.estimate(free, observed={"SoilTemp": 0.1}, fixed=fixed)
+    stated = {"fixed": fixed, "error_bars": "stated"}
+    text = ds.lsm.estimate(free, observed="SoilTemp", **stated)
+    half = ds.lsm.estimate(free, observed={"SoilTemp": 0.1}, **stated)
     for name in free:
         np.testing.assert_allclose(half[name], text[name], rtol=1e-7)
         np.testing.assert_allclose(half[f"{name}_std"], text[f"{name}_std"] / 2, rtol=1e-6)

@@ -14,7 +14,7 @@ from twins import forcing
 
 import xlsm
 from xlsm.errors import MissingVariableError, ModelError, ParameterError
-from xlsm.inference.objective import Problem
+from xlsm.inference.problem import Problem
 from xlsm.model.aerodynamics import BulkTransfer, ConstantTransfer, WindTransfer
 from xlsm.model.bulk import SeparateExchange
 from xlsm.model.humidity import saturation_specific_humidity

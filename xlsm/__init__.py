@@ -11,6 +11,7 @@ from xlsm.comparison import Comparison
 from xlsm.diffusivity import diffusivity
 from xlsm.free import Parameter
 from xlsm.inference.invert import Status
+from xlsm.inference.likelihood import Gaussian, Huber, StudentT
 from xlsm.longwave import fill_longwave
 from xlsm.model.aerodynamics import BulkTransfer, ConstantTransfer, WindTransfer
 from xlsm.model.albedo import ConstantAlbedo, GivenAlbedo, ObservedAlbedo, SolarAlbedo
@@ -39,6 +40,7 @@ from xlsm.model.stability import Louis, MoninObukhov, Neutral
 from xlsm.model.stepping import SDIRK2, BackwardEuler
 from xlsm.model.surface import BareSurface, SkinLayer
 from xlsm.model.turbulence import ConstantExchange, WindExchange
+from xlsm.priors import LogNormal, Normal, Uniform
 
 __all__ = [
     "SDIRK2",
@@ -55,13 +57,16 @@ __all__ = [
     "Enthalpy",
     "FixedTemperature",
     "FreezingSoil",
+    "Gaussian",
     "GivenAlbedo",
     "GivenLatent",
     "GreyBody",
+    "Huber",
     "Jacobi",
     "JohansenConductivity",
     "LSMAccessor",
     "LayeredSoil",
+    "LogNormal",
     "Louis",
     "LuConductivity",
     "Modal",
@@ -71,6 +76,7 @@ __all__ = [
     "MoninObukhov",
     "Neutral",
     "NoLatent",
+    "Normal",
     "ObservedAlbedo",
     "ObservedBottom",
     "ObservedInitial",
@@ -86,8 +92,10 @@ __all__ = [
     "SpunUp",
     "Status",
     "StretchedGrid",
+    "StudentT",
     "SurfaceResistance",
     "Tridiagonal",
+    "Uniform",
     "UniformGrid",
     "UniformInitial",
     "UniformSoil",

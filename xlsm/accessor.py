@@ -11,9 +11,11 @@ import xarray as xr
 from xlsm.check import check
 from xlsm.estimate import estimate
 from xlsm.free import Parameter
+from xlsm.identify import data_worth, identifiability
 from xlsm.model.model import Model
 from xlsm.pipeline.write import to_zarr
 from xlsm.plot.accessor import PlotAccessor
+from xlsm.prepare import Likelihoods
 from xlsm.simulate import simulate
 
 __all__ = ["LSMAccessor"]
@@ -100,7 +102,9 @@ class LSMAccessor:
         observed: str | Iterable[str] | Mapping[str, float] | None = None,
         fixed: Mapping[str, Any] | xr.Dataset | None = None,
         model: str | Model | None = None,
+        likelihood: Likelihoods = None,
         method: str = "auto",
+        error_bars: str = "adjusted",
         starts: int = 1,
         seed: int = 0,
         max_steps: int | None = None,
@@ -117,18 +121,27 @@ class LSMAccessor:
         ----------
         free : str, iterable of str, or mapping of str to Parameter
             Parameters to estimate.
-        observed : str, iterable of str, or mapping of str to float, optional
-            Observations to fit, with their standard errors in canonical units; by default all
-            that the model can predict, with the usual errors (SoilTemp 0.2 K, AvgSurfT 0.5 K,
-            SWup and LWup 5, Qh and Qle 20, Qturb 28, Qg 10 W m-2).
+        observed : str, iterable of str, or mapping of str to float or DataArray, optional
+            Observations to fit, with their standard errors in canonical units, DataArrays where
+            they differ between stations or depths; by default all that the model can predict,
+            with the usual errors (SoilTemp 0.2 K, AvgSurfT 0.5 K, SWup and LWup 5, Qh and Qle 20,
+            Qturb 28, Qg 10 W m-2).
         fixed : mapping of str to number or DataArray, or Dataset, optional
             Known parameters, scalars or with batch dimensions (...), or an earlier estimate;
             those neither free nor given take their defaults.
         model : str or Model, optional
             The forward model; by default the one `fixed` was estimated with, else ``"default"``.
+        likelihood : {"gaussian", "huber", "student_t"} or Likelihood, optional
+            How residuals count, or a mapping of observables to it: normal errors, or ones that
+            outliers do not bother, `xlsm.Huber`, `xlsm.StudentT`.
         method : {"auto", "gauss_newton", "adam", "lbfgs"}, optional
             Optimiser: damped Gauss-Newton (Levenberg-Marquardt) with forward-mode Jacobians,
             which is also what ``"auto"`` takes, or Adam or L-BFGS with reverse-mode gradients.
+        error_bars : {"adjusted", "estimated", "stated"}, optional
+            What standard errors rest on. ``"stated"`` takes the errors of the observations at
+            their word and as independent. ``"adjusted"`` looks at the residuals of each series:
+            where they are larger than stated, or each like the one before it, so are the errors.
+            ``"estimated"`` lets their size speak also where it is smaller than stated.
         starts : int, optional
             How many starting points to try: the first guess, and others at random about it. The
             best end counts.
@@ -146,8 +159,14 @@ class LSMAccessor:
         Dataset
             For each free parameter its estimate and ``<name>_std``, (...); the fixed parameters;
             ``covariance`` (..., parameter, parameter_); ``status``, ``cost`` (half the sum of
-            squared residuals over their errors), ``iterations`` (...); ``residual_std_<obs>``
-            (...), the root mean square residual. It is a valid set of parameters for `simulate`.
+            squared residuals over their errors, or what the likelihood makes of them, and of the
+            priors), ``iterations`` (...). For each observable, (...): ``residual_std_<obs>``, the
+            root mean square residual; ``chi_square_<obs>``, the mean square over that of the
+            standard error; ``autocorrelation_<obs>`` of a residual with the one before it, zero
+            where it is not significant; ``daily_share_<obs>``, the part of their variance that
+            follows the hour of the day. With several starts ``convergence_spread`` (...,
+            parameter) of those that converged: how many minima there are, no uncertainty. It is a
+            valid set of parameters for `simulate`.
 
             ``status`` (`xlsm.Status`): 0 ``converged``; 1 ``at_bound``, a parameter ended at a
             bound, its standard error is NaN and those of the others hold for it there; 2
@@ -166,8 +185,11 @@ class LSMAccessor:
 
         Notes
         -----
-        Standard errors are those of Laplace's approximation, ``(J^T R^-1 J)^-1``, and take the
-        stated standard errors of the observations at their word and as independent.
+        Standard errors are those of Laplace's approximation: ``A^-1 M A^-1`` with the curvature
+        ``A = J^T R^-1 J``, and M the variance of the gradient; see `error_bars`, and
+        `xlsm.inference.sensitivity.sandwich`. They tell of noise, even of noise that is larger
+        than stated or correlated in time; what the model has wrong all the time biases an estimate
+        and is in no error bar.
 
         By default the column starts at one temperature, ``initial_temperature`` or else
         ``deep_temperature``, which no soil has: on real data give a model with
@@ -195,11 +217,136 @@ class LSMAccessor:
             observed=observed,
             fixed=fixed,
             model=model,
+            likelihood=likelihood,
             method=method,
+            error_bars=error_bars,
             starts=starts,
             seed=seed,
             max_steps=max_steps,
             tolerance=tolerance,
+        )
+
+    def identifiability(
+        self,
+        parameters: Mapping[str, Any] | xr.Dataset,
+        *,
+        free: str | Iterable[str] | Mapping[str, Parameter] | None = None,
+        observed: str | Iterable[str] | Mapping[str, Any] | None = None,
+        model: str | Model | None = None,
+    ) -> xr.Dataset:
+        """Say which combinations of parameters the data can tell, in numbers and in words.
+
+        Nothing is fitted: the sensitivities of the observations at the given parameters are held
+        against their standard errors. Of the observations only where they are missing matters,
+        so simulated ones do as well: a campaign can be judged before it begins.
+
+        Parameters
+        ----------
+        parameters : mapping of str to number or DataArray, or Dataset
+            Where to look: values by name, or the result of `estimate`.
+        free : str, iterable of str, or mapping of str to Parameter, optional
+            Parameters that are to be estimated, with their bounds and priors; by default those an
+            estimate was made of, else all that are given.
+        observed : str, iterable of str, or mapping of str to float or DataArray, optional
+            As in `estimate`; by default what an estimate was fitted to.
+        model : str or Model, optional
+            The forward model; by default the one `parameters` were estimated with.
+
+        Returns
+        -------
+        Dataset
+            ``std`` and ``relative_std`` (..., parameter), the standard errors that data and priors
+            can give; ``correlation`` (..., parameter, parameter_) of the errors;
+            ``singular_value`` (..., combination) of the whitened Jacobian, largest first, and
+            ``direction`` (..., combination, parameter), its right singular vectors, each parameter
+            measured on its own scale in standard deviations of a uniform distribution between its
+            bounds; ``structural`` (..., combination), those that change nothing at all, which no
+            better instrument will ever see; ``resolved`` (...), how many singular values are above
+            one; ``resolution`` (..., parameter, parameter_) and its diagonal
+            ``identifiability``, zero where an estimate would be the bounds', one where it would be
+            the data's. ``attrs["summary"]`` says it in words.
+
+        Raises
+        ------
+        LSMError
+            As `estimate`; and for a free parameter without a value.
+
+        Notes
+        -----
+        With ``J = R^-1/2 dy/dphi L`` [1]_, R the stated errors, phi the parameters on their own
+        scales, L the widths of their bounds. Errors are taken as stated and independent.
+
+        References
+        ----------
+        .. [1] Rodgers, C. D. (2000). Inverse Methods for Atmospheric Sounding. World Scientific.
+
+        Examples
+        --------
+        >>> import xlsm
+        >>> ds = xlsm.tutorial.open_dataset("huang2025").isel(depth=[1])
+        >>> found = ds.lsm.identifiability(
+        ...     {"heat_transfer_coefficient": 15.0, "bowen_ratio": 1.5},
+        ...     observed={"SoilTemp": 0.1},
+        ...     model="huang2025",
+        ... )
+        >>> print(found.attrs["summary"].splitlines()[1])
+        1 of 2 combinations of parameters are better known than their bounds say.
+        """
+        return identifiability(self._obj, parameters, free=free, observed=observed, model=model)
+
+    def data_worth(
+        self,
+        parameters: Mapping[str, Any] | xr.Dataset,
+        *,
+        candidates: Iterable[str] | Mapping[str, Any] | None = None,
+        free: str | Iterable[str] | Mapping[str, Parameter] | None = None,
+        observed: str | Iterable[str] | Mapping[str, Any] | None = None,
+        model: str | Model | None = None,
+    ) -> xr.Dataset:
+        """Rank further sensors by what they would do to the error bars.
+
+        Parameters
+        ----------
+        parameters, free, observed, model
+            As in `identifiability`.
+        candidates : iterable of str, or mapping of str to float or sequence of float, optional
+            Variables that might be observed, with their standard errors, and for ``SoilTemp``
+            depths (m) of one more thermometer each, as good as those there are; by default all
+            that the model predicts and nobody observes, and thermometers at the usual depths.
+
+        Returns
+        -------
+        Dataset
+            For each candidate alone beside what is observed: ``std`` (..., candidate,
+            parameter); ``factor`` by which it is smaller than ``std_now`` (..., parameter); and
+            ``gain`` (..., candidate), the mean of its logarithm, by which they are ordered, the
+            best first (lazy results as they come). ``attrs["summary"]`` says it in words.
+
+        Raises
+        ------
+        LSMError
+            As `identifiability`; and if nothing is left to be observed.
+
+        Examples
+        --------
+        >>> import xlsm
+        >>> ds = xlsm.tutorial.open_dataset("huang2025").isel(depth=[1])
+        >>> worth = ds.lsm.data_worth(
+        ...     {"thermal_conductivity": 0.8, "heat_capacity": 2.2e6},
+        ...     candidates={"SoilTemp": [0.0, 0.2], "LWup": 5.0},
+        ...     observed={"SoilTemp": 0.1},
+        ...     model="huang2025",
+        ... )
+        >>> str(worth.candidate.values[0])
+        'SoilTemp at 0 m'
+        """
+        return data_worth(
+            self._obj,
+            parameters,
+            candidates=candidates,
+            free=free,
+            observed=observed,
+            model=model,
         )
 
     @property

@@ -10,29 +10,27 @@ import xarray as xr
 
 from xlsm._version import __version__
 from xlsm.errors import ModelError, ParameterError
-from xlsm.free import Parameter, bounds_of, is_real, values_of, wanted_of
-from xlsm.guesses import with_classical_guesses
-from xlsm.inference.invert import METHODS, Status
-from xlsm.inference.objective import Problem
-from xlsm.inputs import read_forcing, read_start, resolve, warn_if_shallow
+from xlsm.free import Parameter, is_real
+from xlsm.inference.invert import ERROR_BARS, METHODS, Status
+from xlsm.inputs import warn_if_shallow
 from xlsm.model.model import Model
-from xlsm.model.parameters import ParameterSpec
-from xlsm.observing import refuse_undetermined, standard_errors
 from xlsm.pipeline.blocks import apply_blocks
-from xlsm.pipeline.impossible import refuse_impossible
 from xlsm.pipeline.inversion import Settings, estimate_block
-from xlsm.simulate import model_of
-from xlsm.validate import (
-    check_batch_dims,
-    check_depths_in_column,
-    depths,
-    read_variable,
-    time_step,
-)
+from xlsm.prepare import Likelihoods, Prepared, prepare
 from xlsm.variables import VARIABLES
 
-__all__ = ["estimate"]
+__all__ = ["VARIES", "estimate"]
 
+#: What the attribute ``observed`` says of a standard error that is a variable of its own.
+VARIES = "varies"
+
+#: What is told of the residuals of each observable: name, units (or its own), meaning.
+DIAGNOSTICS = (
+    ("residual_std", None, "root mean square residual of {}"),
+    ("chi_square", "1", "mean square residual of {} over the square of its standard error"),
+    ("autocorrelation", "1", "correlation of a residual of {} with the one observed before it"),
+    ("daily_share", "1", "part of the variance of residuals of {} that follows the hour of day"),
+)
 #: Steps and distance to the minimum (standard errors) at which a station is done.
 LIMITS = {"gauss_newton": (100, 1e-8), "adam": (5000, 1e-2), "lbfgs": (500, 1e-2)}
 
@@ -44,69 +42,36 @@ def estimate(
     observed: str | Iterable[str] | Mapping[str, float] | None = None,
     fixed: Mapping[str, Any] | xr.Dataset | None = None,
     model: str | Model | None = None,
+    likelihood: Likelihoods = None,
     method: str = "auto",
+    error_bars: str = "adjusted",
     starts: int = 1,
     seed: int = 0,
     max_steps: int | None = None,
     tolerance: float | None = None,
 ) -> xr.Dataset:
     """Estimate parameters; see `xlsm.accessor.LSMAccessor.estimate`."""
-    model = resolve(model_of(fixed, model), ds)
-    wanted = with_classical_guesses(wanted_of(free), ds, model)
-    guesses, values = values_of(wanted, fixed, model)
-    errors = standard_errors(observed, ds, model, {*values, *wanted})
     method, max_steps, tolerance = _method(method, starts, seed, max_steps, tolerance)
-
-    warn_if_shallow(model, ds, values | dict(zip(wanted, guesses, strict=True)))
-    if not model.surface.balanced and "Qg" not in errors:
-        refuse_undetermined(wanted, fixed)
-    forcing, forcing_dims = read_forcing(ds, model)
-    start, start_dims = read_start(ds, model)
-    observations = {name: read_variable(ds, name) for name in errors}
-    metres = np.zeros(0)
-    if "SoilTemp" in observations:
-        metres = depths(ds["SoilTemp"], "SoilTemp")
-        check_depths_in_column(metres, model.layout.depth, model.layout.top)
-        if "depth" not in observations["SoilTemp"].dims:
-            observations["SoilTemp"] = observations["SoilTemp"].expand_dims("depth", -1)
-        followed = np.array([f"SoilTemp@{z!r}" in model.forcing for z in metres.tolist()])
-        if followed.all():
-            raise ParameterError(
-                f"The model follows SoilTemp at all its depths, {metres} m, and none is left to "
-                "observe: one more is needed between them"
-            )
-        if followed.any():  # what the model is told is no observation
-            kept = xr.DataArray(~followed, dims="depth")
-            observations["SoilTemp"] = observations["SoilTemp"].where(kept)
-    check_batch_dims(
-        [*forcing, *start, *observations.values(), *values.values(), *guesses], model.parameters
-    )
-    refuse_impossible(model, forcing, forcing_dims, values)
-    specs = [model.parameters[name] for name in wanted]
+    if error_bars not in ERROR_BARS:
+        raise ModelError(
+            f"unknown error_bars {error_bars!r}: expected one of {', '.join(ERROR_BARS)}"
+        )
+    ready = prepare(ds, free, observed=observed, fixed=fixed, model=model, likelihood=likelihood)
+    warn_if_shallow(ready.layout.problem.model, ds, ready.fixed | ready.guesses)
     settings = Settings(
-        problem=Problem(model, tuple(wanted), tuple(errors)),
-        fixed=tuple(values),
-        errors=tuple(errors.values()),
-        dt=time_step(ds),
-        depths=tuple(map(float, metres)),
-        bounds=tuple(bounds_of(wanted[spec.name], spec) for spec in specs),
-        log_scale=tuple(spec.scale == "log" for spec in specs),
+        layout=ready.layout,
         method=method,
+        error_bars=error_bars,
         starts=starts,
         seed=seed,
         max_steps=max_steps,
         tolerance=tolerance,
     )
-    series = [("time", "depth") if name == "SoilTemp" else ("time",) for name in errors]
+    free_count = len(ready.specs)
     results = apply_blocks(
         estimate_block,
-        [*forcing, *start, *observations.values(), *values.values(), *guesses],
-        core_dims=[
-            *forcing_dims,
-            *start_dims,
-            *series,
-            *[()] * (len(values) + len(guesses)),
-        ],
+        ready.inputs,
+        core_dims=ready.core_dims,
         output_dims=[
             ("parameter",),
             ("parameter",),
@@ -114,17 +79,18 @@ def estimate(
             (),
             (),
             (),
-            ("observable",),
+            *[("observable",)] * 4,
+            ("parameter",),
         ],
-        output_dtypes=[np.float64] * 3 + [np.int8, np.float64, np.int32, np.float64],
+        output_dtypes=[np.float64] * 3 + [np.int8, np.float64, np.int32] + [np.float64] * 5,
         output_sizes={
-            "parameter": len(wanted),
-            "parameter_": len(wanted),
-            "observable": len(errors),
+            "parameter": free_count,
+            "parameter_": free_count,
+            "observable": len(ready.errors),
         },
         settings=settings,
     )
-    return _label(results, settings, values, specs)
+    return _label(results, settings, ready)
 
 
 def _method(
@@ -154,13 +120,12 @@ def _method(
 def _label(
     results: tuple[xr.DataArray, ...],
     settings: Settings,
-    fixed: Mapping[str, xr.DataArray],
-    specs: list[ParameterSpec],
+    ready: Prepared,
 ) -> xr.Dataset:
     """Names, units and meanings for the numbers."""
-    values, std, covariance, status, cost, iterations, residual = results
+    values, std, covariance, status, cost, iterations, *by_observable, spread = results
     variables: dict[str, xr.DataArray] = {}
-    for i, spec in enumerate(specs):
+    for i, spec in enumerate(ready.specs):
         described = {"units": spec.units, "long_name": spec.meaning}
         variables[spec.name] = values.isel(parameter=i).assign_attrs(
             described, ancillary_variables=f"{spec.name}_std status"
@@ -168,14 +133,15 @@ def _label(
         variables[f"{spec.name}_std"] = std.isel(parameter=i).assign_attrs(
             units=spec.units, long_name=f"standard error of the {spec.meaning}"
         )
-    known = settings.problem.model.parameters
-    for name, value in fixed.items():
+    problem = ready.layout.problem
+    known = problem.model.parameters
+    for name, value in ready.fixed.items():
         own = value if value.chunks is not None else value.copy(deep=True)
         variables[name] = own.assign_attrs(
             units=known[name].units, long_name=known[name].meaning, comment="fixed, not estimated"
         )
     # Zarr has a specification for strings of variable length only
-    names = np.array(settings.problem.free, dtype=object)
+    names = np.array(problem.free, dtype=object)
     variables["covariance"] = covariance.assign_attrs(
         long_name="covariance of the estimated parameters",
         comment="in the product of the units of the two parameters",
@@ -192,15 +158,29 @@ def _label(
     variables["iterations"] = iterations.assign_attrs(
         long_name="evaluations of the model after the first", units="1"
     )
-    for i, name in enumerate(settings.problem.observed):
-        variables[f"residual_std_{name}"] = residual.isel(observable=i).assign_attrs(
-            units=VARIABLES[name].units, long_name=f"root mean square residual of {name}"
+    for i, name in enumerate(problem.observed):
+        for (variable, units, meaning), numbers in zip(DIAGNOSTICS, by_observable, strict=True):
+            variables[f"{variable}_{name}"] = numbers.isel(observable=i).assign_attrs(
+                units=units or VARIABLES[name].units, long_name=meaning.format(name)
+            )
+        error = ready.errors[name]
+        if isinstance(error, xr.DataArray):
+            variables[f"standard_error_{name}"] = error.assign_attrs(
+                units=VARIABLES[name].units, long_name=f"stated standard error of {name}"
+            )
+    if settings.starts > 1:
+        variables["convergence_spread"] = spread.assign_attrs(
+            long_name="standard deviation over the starts that converged",
+            comment="says how many minima there are, not how uncertain a parameter is",
         )
-    observed = zip(settings.problem.observed, settings.errors, strict=True)
     return xr.Dataset(variables).assign_attrs(
         Conventions="CF-1.11",
         source=f"xlsm {__version__}",
-        model=settings.problem.model.to_json(),
+        model=problem.model.to_json(),
         method=settings.method,
-        observed=", ".join(f"{name}={error:g}" for name, error in observed),
+        error_bars=settings.error_bars,
+        observed=", ".join(
+            f"{n}={VARIES if isinstance(e, xr.DataArray) else format(e, 'g')}"
+            for n, e in ready.errors.items()
+        ),
     )

@@ -14,6 +14,7 @@ from xlsm.arguments import parameter_values
 from xlsm.errors import ParameterError
 from xlsm.model.model import Model
 from xlsm.model.parameters import ParameterSpec
+from xlsm.priors import LogNormal, Normal, Prior, Uniform, check_middle
 from xlsm.simulate import complete
 
 __all__ = ["Parameter", "bounds_of", "is_real", "values_of", "wanted_of"]
@@ -29,21 +30,32 @@ class Parameter:
         Limits (lower, upper) in the parameter's units, inside its physical bounds, which are
         the default.
     initial : float or DataArray, optional
-        First guess; by default the parameter's default value.
+        First guess; by default the middle of the prior, or else the parameter's default value.
+    prior : Normal, LogNormal or Uniform, optional
+        What is known before; by default nothing but the bounds.
 
     Examples
     --------
-    >>> Parameter(bounds=(0.1, 0.4))
-    Parameter(bounds=(0.1, 0.4), initial=None)
+    >>> Parameter(bounds=(0.1, 0.4)).bounds
+    (0.1, 0.4)
     """
 
     bounds: tuple[float, float] | None = None
     initial: Any = None
+    prior: Prior | None = None
 
     def __post_init__(self) -> None:
         """Refuse what can be no bounds and no first guess, whatever the parameter."""
         if self.bounds is not None and not (np.shape(self.bounds) == (2,) and is_real(self.bounds)):
             raise ParameterError(f"bounds must be two numbers, (lower, upper); got {self.bounds!r}")
+        if self.prior is not None and not isinstance(self.prior, Prior):
+            raise ParameterError(
+                f"prior must be an xlsm.Normal, xlsm.LogNormal or xlsm.Uniform; got {self.prior!r}"
+            )
+        if isinstance(self.prior, Uniform):
+            if self.bounds is not None:
+                raise ParameterError("bounds and a Uniform prior say the same: leave one out")
+            object.__setattr__(self, "bounds", (self.prior.lower, self.prior.upper))
         guess = self.initial
         if guess is not None and not (
             is_real(guess) and (isinstance(guess, xr.DataArray) or np.ndim(guess) == 0)
@@ -94,6 +106,9 @@ def values_of(
         name: _guess(treatment, known[name]) if name in known else 0.0
         for name, treatment in wanted.items()
     }
+    for name, treatment in wanted.items():
+        if name in known:
+            check_middle(name, treatment.prior, bounds_of(treatment, known[name]))
     checked = parameter_values({**given, **guesses}, model)
     for name, treatment in wanted.items():
         _check_inside(checked[name], bounds_of(treatment, known[name]))
@@ -109,6 +124,10 @@ def values_of(
 def _guess(treatment: Parameter, spec: ParameterSpec) -> Any:
     """Where to start: as told, at the default, or amid the caller's bounds."""
     lower, upper = bounds_of(treatment, spec)
+    if treatment.initial is None and isinstance(treatment.prior, Normal):
+        return treatment.prior.mean
+    if treatment.initial is None and isinstance(treatment.prior, LogNormal):
+        return treatment.prior.median
     if treatment.initial is None:
         if lower < spec.default < upper:
             return spec.default

@@ -15,11 +15,11 @@ __all__ = ["refuse_undetermined", "standard_errors"]
 
 
 def standard_errors(
-    observed: str | Iterable[str] | Mapping[str, float] | None,
+    observed: str | Iterable[str] | Mapping[str, Any] | None,
     ds: xr.Dataset,
     model: Model,
     known: set[str],
-) -> dict[str, float]:
+) -> dict[str, float | xr.DataArray]:
     """Find the standard errors of the observations the model can predict."""
     errors = observed_errors(observed, ds)
     outputs = model.outputs(known)

@@ -8,13 +8,14 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from xlsm.arguments import did_you_mean, parameter_values
 from xlsm.axes import check_depths_in_column, depths, time_step
 from xlsm.dims import check_batch_dims, check_core_dims
 from xlsm.errors import MissingVariableError, ParameterError
-from xlsm.units import check_plausible, in_canonical_units
+from xlsm.units import check_plausible, convert, in_canonical_units, units_of
 from xlsm.variables import OBSERVABLES, VARIABLES
 
 __all__ = [
@@ -137,7 +138,7 @@ def _near_matches(ds: xr.Dataset, name: str) -> list[str]:
 
 def observed_errors(
     observed: str | Iterable[str] | Mapping[str, float] | None, ds: xr.Dataset
-) -> dict[str, float]:
+) -> dict[str, float | xr.DataArray]:
     """Which variables are observations, and how far each can be trusted.
 
     Parameters
@@ -151,7 +152,7 @@ def observed_errors(
 
     Returns
     -------
-    dict of str to float
+    dict of str to float or DataArray
         Standard error of each, in canonical units.
 
     Raises
@@ -202,14 +203,26 @@ def _unknown_observable(name: str) -> str:
     return f"{why} Observables are {', '.join(OBSERVABLES)}."
 
 
-def _standard_error(name: str, given: Any) -> float:
+def _standard_error(name: str, given: Any) -> float | xr.DataArray:
+    units = VARIABLES[name].units
+    if isinstance(given, xr.DataArray):
+        own = convert(given.data, units_of(given, units), units, name=name)
+        error = given.copy(data=own).astype(float)
+        if "time" in error.dims:
+            raise ParameterError(f"The standard error of {name} must not vary in time.")
+        lazy = error.chunks is not None
+        if not lazy and not bool(((error > 0) & np.isfinite(error)).all()):
+            raise ParameterError(
+                f"The standard error of {name} must be positive everywhere, in {units}; the "
+                f"least of it is {float(error.min()):g}."
+            )
+        return error
     try:
-        error = float(given)
+        number = float(given)
     except (TypeError, ValueError):
-        error = math.nan
-    if not (math.isfinite(error) and error > 0):
+        number = math.nan
+    if not (math.isfinite(number) and number > 0):
         raise ParameterError(
-            f"The standard error of {name} must be a positive number in {VARIABLES[name].units}, "
-            f"got {given!r}."
+            f"The standard error of {name} must be a positive number in {units}, got {given!r}."
         )
-    return error
+    return number

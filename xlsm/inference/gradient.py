@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import optax
 
 from xlsm.inference.least_squares import EDGE, Fit, decrement
-from xlsm.inference.objective import Data, Problem, cost, normal_equations
+from xlsm.inference.objective import cost, normal_equations
+from xlsm.inference.problem import Data, Problem, per_station, station_axes
 
 __all__ = ["first_order"]
 
@@ -65,15 +66,10 @@ def first_order(
     def repeat(values: jax.Array) -> jax.Array:
         return jnp.repeat(values, starts, axis=-1)
 
-    data = data._replace(
-        forcing=jax.tree.map(repeat, data.forcing),
-        start=jax.tree.map(repeat, data.start),
-        fixed=jax.tree.map(repeat, data.fixed),
-        observations=jax.tree.map(repeat, data.observations),
-    )
+    data = per_station(data, repeat)
     optimiser = optax.adam(LEARNING_RATE) if method == "adam" else optax.lbfgs()
     # one optimiser an item: L-BFGS takes inner products over all it is given
-    series = Data(-1, -1, -1, -1, None, None, None, None, None, None)  # type: ignore[arg-type]
+    step_axes = (-1, 0, station_axes(data))
 
     def advance(point: jax.Array, state: Any, data: Data) -> tuple[jax.Array, Any]:
         def value(point: jax.Array) -> jax.Array:
@@ -84,7 +80,7 @@ def first_order(
         change, state = optimiser.update(gradient, state, point, **extra)
         return jnp.clip(optax.apply_updates(point, change), -EDGE, EDGE), state
 
-    step = jax.vmap(advance, in_axes=(-1, 0, series), out_axes=(-1, 0))
+    step = jax.vmap(advance, in_axes=step_axes, out_axes=(-1, 0))
 
     def judge(point: jax.Array, count: jax.Array, fit: Fit) -> Fit:
         normal = normal_equations(problem, data, point)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -10,14 +11,19 @@ import jax
 import jax.numpy as jnp
 
 from xlsm.inference.gradient import first_order
+from xlsm.inference.groups import in_groups
 from xlsm.inference.least_squares import Fit, gauss_newton
-from xlsm.inference.objective import Data, Problem
 from xlsm.inference.posterior import laplace
+from xlsm.inference.problem import Data, Problem, per_station, physical
+from xlsm.inference.residuals import Behaviour, behaviour, by_observable
+from xlsm.inference.sensitivity import Bars, sandwich
 from xlsm.model.parameters import to_unbounded
 
-__all__ = ["METHODS", "Estimate", "Status", "invert"]
+__all__ = ["ERROR_BARS", "METHODS", "Estimate", "Status", "invert"]
 
 METHODS = ("gauss_newton", "adam", "lbfgs")
+#: What error bars rest on, and the least mean square that residuals are then believed to have.
+ERROR_BARS = {"adjusted": 1.0, "estimated": 0.0, "stated": 1.0}
 
 
 class Status(enum.IntEnum):
@@ -54,6 +60,14 @@ class Estimate(NamedTuple):
         Evaluations of the model after the first.
     residual_std : array, shape (observables, s)
         Root mean square residual of each observable, in its units.
+    chi_square : array, shape (observables, s)
+        Mean square residual over the square of its standard error.
+    autocorrelation : array, shape (observables, s)
+        Of a residual with the one before it; zero where it is not significant.
+    daily : array, shape (observables, s)
+        Part of the variance of the residuals that follows the hour of the day.
+    spread : array, shape (P, s)
+        Standard deviation over the starts that converged; NaN where fewer than two did.
     """
 
     values: jax.Array
@@ -63,9 +77,13 @@ class Estimate(NamedTuple):
     cost: jax.Array
     iterations: jax.Array
     residual_std: jax.Array
+    chi_square: jax.Array
+    autocorrelation: jax.Array
+    daily: jax.Array
+    spread: jax.Array
 
 
-@partial(jax.jit, static_argnames=("problem", "method", "lanes"))
+@partial(jax.jit, static_argnames=("problem", "method", "error_bars", "lanes"))
 def invert(
     problem: Problem,
     data: Data,
@@ -75,6 +93,7 @@ def invert(
     max_steps: jax.Array,
     *,
     method: str,
+    error_bars: str,
     lanes: int,
 ) -> Estimate:
     """Estimate the free parameters of every station of a batch.
@@ -95,6 +114,8 @@ def invert(
         Evaluations a start may have after its first.
     method : {"gauss_newton", "adam", "lbfgs"}
         The optimiser.
+    error_bars : {"adjusted", "estimated", "stated"}
+        What standard errors rest on: see `xlsm.accessor.LSMAccessor.estimate`.
     lanes : int
         Stations worked on at a time by Gauss-Newton.
 
@@ -115,11 +136,21 @@ def invert(
         fit = first_order(
             problem, data, start, method=method, tolerance=tolerance, max_steps=max_steps
         )
+    spread = _spread(physical(data, fit.unbounded), fit.converged, stations)
     fit = _best(fit, stations)
 
-    posterior = laplace(data, fit.unbounded, fit.normal)
+    seen, bars = _appraise(problem, data, fit, error_bars, lanes)
+    posterior = laplace(data, fit.unbounded, fit.normal, bars)
     status = _status(problem, data, fit, posterior.at_bound, posterior.unseen)
     solved = status <= Status.not_identifiable
+    chi_square, autocorrelation, daily = (
+        by_observable(problem, data, values, weights)
+        for values, weights in (
+            (seen.square, seen.number),
+            (seen.autocorrelation, seen.number),
+            (seen.daily / jnp.where(seen.variance > 0, seen.variance, 1.0), seen.number),
+        )
+    )
 
     def keep(values: jax.Array) -> jax.Array:
         return jnp.where(solved, values, jnp.nan)
@@ -131,8 +162,38 @@ def invert(
         status=status,
         cost=keep(fit.normal.cost),
         iterations=fit.iterations.astype(jnp.int32),
-        residual_std=keep(_spread(problem, data, fit.normal.misfit)),
+        residual_std=keep(_root_mean_squares(problem, data, seen)),
+        chi_square=keep(chi_square),
+        autocorrelation=keep(autocorrelation),
+        daily=keep(daily),
+        spread=keep(spread),
     )
+
+
+def _appraise(
+    problem: Problem, data: Data, fit: Fit, error_bars: str, lanes: int
+) -> tuple[Behaviour, Bars]:
+    """Look at the residuals where the fit ended, a cache-full of stations at a time."""
+
+    def some(pick: Callable[[jax.Array], jax.Array]) -> tuple[Behaviour, Bars]:
+        numbers, point = per_station(data, pick), pick(fit.unbounded)
+        seen = behaviour(problem, numbers, point)
+        if error_bars == "stated":
+            matrix = pick(fit.normal.matrix)
+            return seen, Bars(matrix, matrix)
+        return seen, sandwich(problem, numbers, point, seen, at_least=ERROR_BARS[error_bars])
+
+    return in_groups(some, fit.unbounded.shape[-1], lanes)
+
+
+def _spread(values: jax.Array, converged: jax.Array, stations: int) -> jax.Array:
+    """Give the standard deviation over the starts that converged, shape (P, s)."""
+    values, converged = values.reshape(len(values), stations, -1), converged.reshape(stations, -1)
+    count = jnp.sum(converged, axis=-1)
+    safe = jnp.where(converged, values, 0.0)
+    mean = jnp.sum(safe, axis=-1) / jnp.maximum(count, 1)
+    squares = jnp.sum(jnp.where(converged, (values - mean[..., None]) ** 2, 0.0), axis=-1)
+    return jnp.where(count > 1, jnp.sqrt(squares / jnp.maximum(count - 1, 1)), jnp.nan)
 
 
 def _best(fit: Fit, stations: int) -> Fit:
@@ -150,11 +211,14 @@ def _best(fit: Fit, stations: int) -> Fit:
     return chosen
 
 
-def _spread(problem: Problem, data: Data, misfit: jax.Array) -> jax.Array:
+def _root_mean_squares(problem: Problem, data: Data, seen: Behaviour) -> jax.Array:
     """Root mean square residuals, in units of the observables; NaN where there are none."""
-    present = [jnp.sum(~jnp.isnan(data.observations[n]), axis=(0, 1)) for n in problem.observed]
-    errors = jnp.stack([data.errors[name] for name in problem.observed])
-    return errors[:, None] * jnp.sqrt(2 * misfit / jnp.stack(present))
+    errors = []
+    for name in problem.observed:
+        shape = (data.observations[name].shape[1], seen.square.shape[-1])
+        errors.append(jnp.broadcast_to(data.errors[name], shape))
+    squares = seen.square * jnp.concatenate(errors) ** 2
+    return jnp.sqrt(by_observable(problem, data, squares, seen.number))
 
 
 def _status(

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from xlsm.inference.objective import Data, Normal, Problem, normal_equations
+from xlsm.inference.objective import Normal, normal_equations
+from xlsm.inference.problem import Data, Problem, per_station
 
 __all__ = ["EDGE", "Fit", "decrement", "gauss_newton", "pinned"]
 
@@ -109,7 +110,7 @@ def gauss_newton(
     .. [1] Nielsen, H. B. (1999). Damping parameter in Marquardt's method. IMM-REP-1999-05, DTU.
     """
     count, items = start.shape
-    observables = len(problem.observed)
+    parts = len(problem.observed) + 1
     starts = items // next(iter(data.forcing.values())).shape[-1]
 
     def take(item: jax.Array) -> Data:
@@ -118,18 +119,13 @@ def gauss_newton(
         def pick(values: jax.Array) -> jax.Array:
             return values[..., station]
 
-        return data._replace(
-            forcing=jax.tree.map(pick, data.forcing),
-            start=jax.tree.map(pick, data.start),
-            fixed=jax.tree.map(pick, data.fixed),
-            observations=jax.tree.map(pick, data.observations),
-        )
+        return per_station(data, pick)
 
     def fresh(item: jax.Array) -> _Lanes:
         width = item.shape
         infinite = jnp.full(width, jnp.inf)
         normal = Normal(
-            jnp.full((observables, *width), jnp.inf),
+            jnp.full((parts, *width), jnp.inf),
             jnp.zeros((count, *width)),
             jnp.zeros((count, count, *width)),
         )
@@ -166,7 +162,7 @@ def gauss_newton(
     empty = Fit(
         unbounded=jnp.full((count, items), jnp.nan),
         normal=Normal(
-            jnp.full((observables, items), jnp.nan),
+            jnp.full((parts, items), jnp.nan),
             jnp.full((count, items), jnp.nan),
             jnp.full((count, count, items), jnp.nan),
         ),

@@ -2,79 +2,29 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from xlsm.inference.problem import Data, Problem, parameters_of, physical
 from xlsm.model import column, tangent
-from xlsm.model.model import Model
-from xlsm.model.parameters import to_physical
 
-__all__ = ["Data", "Normal", "Problem", "cost", "normal_equations"]
+__all__ = [
+    "Normal",
+    "Residuals",
+    "cost",
+    "normal_equations",
+    "prior_residuals",
+    "sweep",
+    "watch",
+]
 
 Values = Mapping[str, jax.Array]
-
-
-@dataclasses.dataclass(frozen=True)
-class Problem:
-    """What is estimated, and from what: everything but the numbers.
-
-    Parameters
-    ----------
-    model : Model
-        The forward model.
-    free : tuple of str
-        Names of the estimated parameters, P of them.
-    observed : tuple of str
-        Names of the observables; ``"SoilTemp"`` stands for as many channels as there are depths.
-    """
-
-    model: Model
-    free: tuple[str, ...]
-    observed: tuple[str, ...]
-
-
-class Data(NamedTuple):
-    """The numbers of a batch of stations; batch axes last, written as ``...``.
-
-    Parameters
-    ----------
-    forcing : mapping of str to array, shape (time, ...)
-        Forcing of the model.
-    start : mapping of str to array
-        What was observed at the first time; see `xlsm.model.initial.Initial`.
-    fixed : mapping of str to array, shape (...)
-        Parameters that are not estimated.
-    observations : mapping of str to array, shape (time, channels, ...)
-        One entry for each observable; ``SoilTemp`` has a channel a depth, the others one.
-        NaN is missing.
-    errors : mapping of str to array, shape ()
-        Standard error of each observable, in its units.
-    dt : array, shape ()
-        Time step (s).
-    depths : array, shape (z,)
-        Depths of the soil temperatures (m).
-    lower, upper : array, shape (P,)
-        Bounds of the free parameters.
-    log_scale : bool array, shape (P,)
-        Which of them are transformed on a logarithmic scale.
-    """
-
-    forcing: Mapping[str, jax.Array]
-    start: Mapping[str, jax.Array]
-    fixed: Mapping[str, jax.Array]
-    observations: Mapping[str, jax.Array]
-    errors: Mapping[str, jax.Array]
-    dt: jax.Array
-    depths: jax.Array
-    lower: jax.Array
-    upper: jax.Array
-    log_scale: jax.Array
+T = TypeVar("T")
 
 
 class Normal(NamedTuple):
@@ -82,8 +32,9 @@ class Normal(NamedTuple):
 
     Parameters
     ----------
-    misfit : array, shape (observables, ...)
-        Half the sum of squared residuals, each over its standard error, of each observable.
+    misfit : array, shape (observables + 1, ...)
+        Loss of each observable, half the sum of squared residuals over their standard errors
+        where errors are normal; last, half the sum of squares of the prior.
     gradient : array, shape (P, ...)
         Gradient of their sum, J^T r.
     matrix : array, shape (P, P, ...)
@@ -100,12 +51,19 @@ class Normal(NamedTuple):
         return jnp.sum(self.misfit, axis=0)
 
 
-def parameters_of(problem: Problem, data: Data, unbounded: jax.Array) -> dict[str, jax.Array]:
-    """All parameters by name from the unbounded free ones, shape (P, ...)."""
-    tail = (-1,) + (1,) * (unbounded.ndim - 1)
-    bounds = (data.lower.reshape(tail), data.upper.reshape(tail), data.log_scale.reshape(tail))
-    values = to_physical(unbounded, *bounds)
-    return {**data.fixed, **dict(zip(problem.free, values, strict=True))}
+class Residuals(NamedTuple):
+    """Model minus observations at one time, over their standard errors.
+
+    Parameters
+    ----------
+    values : list of array, shapes (channels, ...)
+        One for each observable; zero where it is missing.
+    there : list of bool array, shapes (channels, ...)
+        Where it is not.
+    """
+
+    values: list[jax.Array]
+    there: list[jax.Array]
 
 
 def _predict(
@@ -124,21 +82,27 @@ def _predict(
     }
 
 
-def _whiten(problem: Problem, predicted: Values, now: Data) -> list[jax.Array]:
+def _there(problem: Problem, now: Data) -> list[jax.Array]:
+    """Where there are observations at one time: (channels, ...) of each."""
+    return [~jnp.isnan(now.observations[name]) for name in problem.observed]
+
+
+def _whiten(
+    problem: Problem, predicted: Values, there: Sequence[jax.Array], now: Data
+) -> list[jax.Array]:
     """Residuals over their standard errors, zero where missing: (channels, ...) of each."""
     residuals = []
-    for name in problem.observed:
-        observed = now.observations[name]
-        there = ~jnp.isnan(observed)
+    for name, known in zip(problem.observed, there, strict=True):
         # the inner where keeps NaN out of the derivative of the outer one
-        difference = predicted[name] - jnp.where(there, observed, 0.0)
-        residuals.append(jnp.where(there, difference / now.errors[name], 0.0))
+        difference = predicted[name] - jnp.where(known, now.observations[name], 0.0)
+        residuals.append(jnp.where(known, difference / now.errors[name], 0.0))
     return residuals
 
 
-def _half_squares(residuals: list[jax.Array]) -> jax.Array:
-    """Half the sum of squares of each observable, shape (observables, ...)."""
-    return jnp.stack([0.5 * jnp.sum(r**2, axis=0) for r in residuals])
+def _losses(problem: Problem, residuals: Sequence[jax.Array]) -> jax.Array:
+    """Loss of each observable at one time, shape (observables, ...)."""
+    losses = [problem.likelihood(i).loss(r) for i, r in enumerate(residuals)]
+    return jnp.stack([jnp.sum(loss, axis=0) for loss in losses])
 
 
 def _series(data: Data) -> tuple[Any, Any, Any]:
@@ -154,8 +118,55 @@ def _series(data: Data) -> tuple[Any, Any, Any]:
     return data.forcing, data.observations, jax.tree.map(shift, data.forcing)
 
 
+def watch(
+    problem: Problem,
+    data: Data,
+    unbounded: jax.Array,
+    visit: Callable[[T, Residuals], T],
+    total: T,
+) -> T:
+    """Run the model and show the residuals of every time to a visitor, in their order.
+
+    Parameters
+    ----------
+    problem : Problem
+        What is estimated.
+    data : Data
+        The numbers.
+    unbounded : array, shape (P, ...)
+        The free parameters on the real line.
+    visit : callable
+        Takes what it gave at the time before, and the residuals.
+    total : tree of arrays
+        What it is given at the first time.
+
+    Returns
+    -------
+    tree of arrays
+        What it gave at the last time; differentiable in reverse and forward mode.
+    """
+    model = problem.model
+    parameters = parameters_of(problem, data, unbounded)
+    operator = column.constant_operator(model, parameters, data.dt)
+    sampler = model.stepper.sample(model, data.depths)
+
+    def body(carry: tuple[column.State, T], series: Any) -> tuple[Any, None]:
+        state, total = carry
+        now = data._replace(forcing=series[0], observations=series[1])
+        soil = column.observe(model, parameters, state, now.forcing, sampler)
+        predicted = _predict(problem, parameters, soil, *state[1:], now.forcing)
+        there = _there(problem, now)
+        total = visit(total, Residuals(_whiten(problem, predicted, there, now), there))
+        state = column.step(model, parameters, operator, state, series[0], series[2], data.dt)
+        return (state, total), None
+
+    state = column.begin(model, parameters, data.forcing, data.start, data.dt)
+    (_, total), _ = jax.lax.scan(body, (state, total), _series(data))
+    return total
+
+
 def cost(problem: Problem, data: Data, unbounded: jax.Array) -> jax.Array:
-    """Half the sum of squared, whitened residuals, shape (...).
+    """Give what is minimised: the losses of all residuals, and half the squares of the prior.
 
     Parameters
     ----------
@@ -171,31 +182,112 @@ def cost(problem: Problem, data: Data, unbounded: jax.Array) -> jax.Array:
     array, shape (...)
         The cost; differentiable in reverse and forward mode.
     """
-    model = problem.model
-    parameters = parameters_of(problem, data, unbounded)
-    operator = column.constant_operator(model, parameters, data.dt)
+
+    def add(total: jax.Array, residuals: Residuals) -> jax.Array:
+        return total + jnp.sum(_losses(problem, residuals.values), axis=0)
+
+    total = watch(problem, data, unbounded, add, jnp.zeros(unbounded.shape[1:]))
+    before, _ = prior_residuals(data, unbounded)
+    return total + 0.5 * jnp.sum(before**2, axis=0)
+
+
+def sweep(
+    problem: Problem,
+    data: Data,
+    unbounded: jax.Array,
+    visit: Callable[[T, Residuals, list[jax.Array]], T],
+    total: T,
+    basis: jax.Array | None = None,
+) -> T:
+    """Run the model and its tangents, and show residuals and derivatives to a visitor.
+
+    The tangents are carried through time beside the state: no Jacobian is stored, so that memory
+    does not grow with the number of times.
+
+    Parameters
+    ----------
+    problem : Problem
+        What is estimated.
+    data : Data
+        The numbers.
+    unbounded : array, shape (P, ...)
+        The free parameters on the real line.
+    visit : callable
+        Takes what it gave at the time before, the residuals, and their derivatives,
+        (D, channels, ...) for each observable.
+    total : tree of arrays
+        What it is given at the first time.
+    basis : array, shape (D, P, ...), optional
+        Directions of the derivatives; by default along each of the free parameters.
+
+    Returns
+    -------
+    tree of arrays
+        What it gave at the last time.
+    """
+    model, batch = problem.model, unbounded.shape[1:]
     sampler = model.stepper.sample(model, data.depths)
+    if basis is None:
+        # directions that change the coefficients of a step go last
+        changing = np.array(tangent.changing(model, problem.free))
+        order = np.argsort(changing, kind="stable")
+        basis = jnp.eye(len(order))[order].reshape((len(order), len(order)) + (1,) * len(batch))
+        basis = jnp.broadcast_to(basis, (len(order), *unbounded.shape))
+        count = int(np.count_nonzero(changing))
+    else:
+        order = np.arange(len(basis))
+        count = len(basis) if any(tangent.changing(model, problem.free)) else 0
+    back = np.argsort(order)  # to the order the caller knows
+    everything = partial(parameters_of, problem, data)
+    parameters, moved = tangent.push(everything, (unbounded,), (basis,))
+    directions = tangent.Directions({name: moved[name] for name in problem.free}, [])
+    along = directions.last(count)
+    operator: Values | None = None
+    changes: list[Values] = [{}] * len(along)
+    if not model.soil.forcing and model.stepper.exact is not None:
+        operator, changes = tangent.operators(model, parameters, along, data.dt, {})
+    directions = directions._replace(operators=changes)
 
-    def body(carry: tuple[column.State, jax.Array], series: Any) -> tuple[Any, None]:
-        state, total = carry
+    def look(total: T, state: column.State, tangents: tangent.Tangents, now: Data) -> T:
+        soil, soil_moved = tangent.observe(
+            model, parameters, state, now.forcing, sampler, directions, tangents
+        )
+        there = _there(problem, now)
+
+        def residuals_of(
+            parameters: Values, soil: jax.Array, surface: jax.Array, flux: jax.Array
+        ) -> list[jax.Array]:
+            predicted = _predict(problem, parameters, soil, surface, flux, now.forcing)
+            return _whiten(problem, predicted, there, now)
+
+        values, slopes = tangent.push(
+            residuals_of,
+            (parameters, soil, state.surface, state.flux),
+            (moved, jnp.moveaxis(soil_moved, 1, 0), tangents.surface, tangents.flux),
+        )
+        return visit(total, Residuals(values, there), [slope[back] for slope in slopes])
+
+    def body(carry: Any, series: Any) -> tuple[Any, None]:
+        state, tangents, total = carry
         now = data._replace(forcing=series[0], observations=series[1])
-        soil = column.observe(model, parameters, state, now.forcing, sampler)
-        predicted = _predict(problem, parameters, soil, *state[1:], now.forcing)
-        total += jnp.sum(_half_squares(_whiten(problem, predicted, now)), axis=0)
-        state = column.step(model, parameters, operator, state, series[0], series[2], data.dt)
-        return (state, total), None
+        total = look(total, state, tangents, now)
+        state, tangents = tangent.step(
+            model, parameters, operator, state, series[0], series[2], data.dt, directions, tangents
+        )
+        return (state, tangents, total), None
 
-    state = column.begin(model, parameters, data.forcing, data.start, data.dt)
-    carry = (state, jnp.zeros(unbounded.shape[1:]))
-    (_, total), _ = jax.lax.scan(body, carry, _series(data))
+    state, tangents = tangent.begin(
+        model, parameters, data.forcing, data.start, data.dt, directions
+    )
+    (_, _, total), _ = jax.lax.scan(body, (state, tangents, total), _series(data))
     return total
 
 
 def normal_equations(problem: Problem, data: Data, unbounded: jax.Array) -> Normal:
     """Cost, gradient and J^T J in one run of the model and its P tangents.
 
-    The tangents are carried through time beside the state, and the products are added up on the
-    way: no Jacobian is stored, so that memory does not grow with the number of times.
+    A residual of a likelihood that is not normal has the weight ``rho'(r) / r`` in the matrix,
+    as in iteratively reweighted least squares.
 
     Parameters
     ----------
@@ -211,65 +303,41 @@ def normal_equations(problem: Problem, data: Data, unbounded: jax.Array) -> Norm
     Normal
         The normal equations of each station.
     """
-    model, batch = problem.model, unbounded.shape[1:]
-    sampler = model.stepper.sample(model, data.depths)
-    # directions that change the coefficients of a step go last
-    changing = np.array(tangent.changing(model, problem.free))
-    order = np.argsort(changing, kind="stable")
-    basis = jnp.eye(len(order))[order].reshape((len(order), len(order)) + (1,) * len(batch))
-    basis = jnp.broadcast_to(basis, (len(order), *unbounded.shape))
-    everything = partial(parameters_of, problem, data)
-    parameters, moved = tangent.push(everything, (unbounded,), (basis,))
-    directions = tangent.Directions({name: moved[name] for name in problem.free}, [])
-    along = directions.last(int(np.count_nonzero(changing)))
-    operator: Values | None = None
-    changes: list[Values] = [{}] * len(along)
-    if not model.soil.forcing and model.stepper.exact is not None:
-        operator, changes = tangent.operators(model, parameters, along, data.dt, {})
-    directions = directions._replace(operators=changes)
+    count, batch = unbounded.shape[0], unbounded.shape[1:]
 
-    def add(total: Normal, state: column.State, tangents: tangent.Tangents, now: Data) -> Normal:
-        soil, soil_moved = tangent.observe(
-            model, parameters, state, now.forcing, sampler, directions, tangents
-        )
-
-        def residuals_of(
-            parameters: Values, soil: jax.Array, surface: jax.Array, flux: jax.Array
-        ) -> Any:
-            predicted = _predict(problem, parameters, soil, surface, flux, now.forcing)
-            return _whiten(problem, predicted, now)
-
-        separate, separate_slopes = tangent.push(
-            residuals_of,
-            (parameters, soil, state.surface, state.flux),
-            (moved, jnp.moveaxis(soil_moved, 1, 0), tangents.surface, tangents.flux),
-        )
-        residuals = jnp.concatenate(separate)
-        slopes = jnp.concatenate(separate_slopes, axis=1)
+    def add(total: Normal, residuals: Residuals, slopes: list[jax.Array]) -> Normal:
+        weights = [problem.likelihood(i).weight(r) for i, r in enumerate(residuals.values)]
+        values, slope = jnp.concatenate(residuals.values), jnp.concatenate(slopes, axis=1)
+        weighted = slope * jnp.concatenate(weights)
         return Normal(
-            total.misfit + _half_squares(separate),
-            total.gradient + jnp.sum(slopes * residuals, axis=1),
-            total.matrix + jnp.sum(slopes[:, None] * slopes[None], axis=2),
+            total.misfit + _losses(problem, residuals.values),
+            total.gradient + jnp.sum(weighted * values, axis=1),
+            total.matrix + jnp.sum(slope[:, None] * weighted[None], axis=2),
         )
 
-    def body(carry: Any, series: Any) -> tuple[Any, None]:
-        state, tangents, total = carry
-        now = data._replace(forcing=series[0], observations=series[1])
-        total = add(total, state, tangents, now)
-        state, tangents = tangent.step(
-            model, parameters, operator, state, series[0], series[2], data.dt, directions, tangents
-        )
-        return (state, tangents, total), None
-
-    state, tangents = tangent.begin(
-        model, parameters, data.forcing, data.start, data.dt, directions
-    )
-    count = len(order)
     zero = Normal(
         jnp.zeros((len(problem.observed), *batch)),
         jnp.zeros((count, *batch)),
         jnp.zeros((count, count, *batch)),
     )
-    (_, _, total), _ = jax.lax.scan(body, (state, tangents, zero), _series(data))
-    back = np.argsort(order)  # to the order of the free parameters
-    return Normal(total.misfit, total.gradient[back], total.matrix[back][:, back])
+    total = sweep(problem, data, unbounded, add, zero)
+    before, slopes = prior_residuals(data, unbounded)
+    unit = jnp.eye(count).reshape((count, count) + (1,) * len(batch))
+    return Normal(
+        jnp.concatenate([total.misfit, 0.5 * jnp.sum(before**2, axis=0, keepdims=True)]),
+        total.gradient + slopes * before,
+        total.matrix + unit * slopes**2,
+    )
+
+
+def prior_residuals(data: Data, unbounded: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Distance of each free parameter from its prior, and the derivative, (P, ...); or zeros."""
+    if data.prior is None:
+        return jnp.zeros_like(unbounded), jnp.zeros_like(unbounded)
+    prior = data.prior
+
+    def distance(unbounded: jax.Array) -> jax.Array:
+        return prior.residuals(physical(data, unbounded))
+
+    residuals, slopes = jax.jvp(distance, (unbounded,), (jnp.ones_like(unbounded),))
+    return residuals, slopes

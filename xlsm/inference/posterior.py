@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from xlsm.inference.least_squares import pinned
-from xlsm.inference.objective import Data, Normal
-from xlsm.model.parameters import to_physical
+from xlsm.inference.objective import Normal
+from xlsm.inference.problem import Data, physical
+from xlsm.inference.sensitivity import Bars
 
 __all__ = ["Posterior", "laplace"]
 
@@ -45,10 +46,11 @@ class Posterior(NamedTuple):
     unseen: jax.Array
 
 
-def laplace(data: Data, unbounded: jax.Array, normal: Normal) -> Posterior:
-    """Covariance by Laplace's approximation, ``(J^T R^-1 J)^-1`` in physical units.
+def laplace(data: Data, unbounded: jax.Array, normal: Normal, bars: Bars) -> Posterior:
+    """Covariance by Laplace's approximation, ``A^-1 M A^-1`` in physical units.
 
-    The stated standard errors of the observations are taken at their word and as independent.
+    Where the errors of the observations are independent and as stated, A = M = J^T R^-1 J and
+    this is its inverse; see `xlsm.inference.sensitivity.sandwich`.
 
     Parameters
     ----------
@@ -57,37 +59,43 @@ def laplace(data: Data, unbounded: jax.Array, normal: Normal) -> Posterior:
     unbounded : array, shape (P, ...)
         The estimate on the real line.
     normal : Normal
-        Normal equations there.
+        Normal equations there; its gradient says which parameters are held at a bound.
+    bars : Bars
+        A and M.
 
     Returns
     -------
     Posterior
         Estimates, standard errors, covariance and flags.
     """
-    tail = (-1,) + (1,) * (unbounded.ndim - 1)
-    bounds = (data.lower.reshape(tail), data.upper.reshape(tail), data.log_scale.reshape(tail))
 
-    def physical(unbounded: jax.Array) -> jax.Array:
-        return to_physical(unbounded, *bounds)
+    def to_physical(unbounded: jax.Array) -> jax.Array:
+        return physical(data, unbounded)
 
-    values, stretch = jax.jvp(physical, (unbounded,), (jnp.ones_like(unbounded),))
+    values, stretch = jax.jvp(to_physical, (unbounded,), (jnp.ones_like(unbounded),))
     held = pinned(unbounded, normal)
-    diagonal = jnp.einsum("ii...->i...", normal.matrix)
+    diagonal = jnp.einsum("ii...->i...", bars.curvature)
     scale = jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1.0))
     apart = held[:, None] | held[None]
     unit = jnp.eye(unbounded.shape[0]).reshape(apart.shape[:2] + (1,) * (unbounded.ndim - 1))
-    correlation = jnp.where(apart, unit, normal.matrix / (scale[:, None] * scale[None]))
 
-    eigenvalues, vectors = jnp.linalg.eigh(jnp.moveaxis(correlation, (0, 1), (-2, -1)))
-    eigenvalues, vectors = jnp.moveaxis(eigenvalues, -1, 0), jnp.moveaxis(vectors, (-2, -1), (0, 1))
+    def scaled(matrix: jax.Array) -> jax.Array:
+        return jnp.where(apart, unit, matrix / (scale[:, None] * scale[None]))
+
+    matrix = jnp.moveaxis(scaled(bars.curvature), (0, 1), (-2, -1))
+    eigenvalues, vectors = jnp.linalg.eigh(matrix)
     unseen = eigenvalues < UNSEEN
     inverse = jnp.where(unseen, 0.0, 1 / jnp.where(unseen, 1.0, eigenvalues))
-    covariance = jnp.sum(vectors[:, None] * inverse * vectors[None], axis=2)
+    bread = (vectors * inverse[..., None, :]) @ jnp.swapaxes(vectors, -1, -2)
+    meat = jnp.moveaxis(scaled(bars.scatter), (0, 1), (-2, -1))
+    covariance = jnp.moveaxis(bread @ meat @ bread, (-2, -1), (0, 1))
     unit_to_physical = stretch / scale
     covariance = covariance * unit_to_physical[:, None] * unit_to_physical[None]
 
+    eigenvalues, vectors = jnp.moveaxis(eigenvalues, -1, 0), jnp.moveaxis(vectors, (-2, -1), (0, 1))
+    unseen = jnp.moveaxis(unseen, -1, 0)
     lost = jnp.any(unseen & (vectors**2 > PART), axis=1)
-    std = jnp.sqrt(jnp.einsum("ii...->i...", covariance))
+    std = jnp.sqrt(jnp.maximum(jnp.einsum("ii...->i...", covariance), 0.0))
     undefined = (held | lost)[:, None] | (held | lost)[None]
     return Posterior(
         values=values,

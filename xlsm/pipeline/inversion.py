@@ -9,12 +9,11 @@ import jax
 import numpy as np
 
 from xlsm.inference.invert import Status, invert
-from xlsm.inference.objective import Data, Problem
-from xlsm.pipeline.blocks import Block, from_batch, implausible, outside_is_nan, unpack
+from xlsm.pipeline.blocks import from_batch
 from xlsm.pipeline.impossible import impossible
-from xlsm.variables import plausible
+from xlsm.pipeline.numbers import Layout, read_numbers
 
-__all__ = ["Settings", "estimate_block"]
+__all__ = ["Settings", "estimate_block", "lanes_of"]
 
 #: Spread of the random starts around the first guess, in unbounded parameters: for a parameter
 #: amid its bounds about a sixth of their range, to either side.
@@ -28,81 +27,51 @@ ACCELERATOR_LANES = 4096
 class Settings:
     """What a block needs to know beside its numbers; hashable and picklable."""
 
-    problem: Problem
-    fixed: tuple[str, ...]
-    errors: tuple[float, ...]
-    dt: float
-    depths: tuple[float, ...]
-    bounds: tuple[tuple[float, float], ...]
-    log_scale: tuple[bool, ...]
+    layout: Layout
     method: str
+    error_bars: str
     starts: int
     seed: int
     max_steps: int
     tolerance: float
 
 
+def lanes_of(items: int) -> int:
+    """How many stations a kernel should work on at a time.
+
+    The width decides the last bits: it is one for a single station, and one for all batches.
+    """
+    return 1 if items == 1 else LANES.get(jax.default_backend(), ACCELERATOR_LANES)
+
+
 def estimate_block(*arrays: Any, settings: Settings, size: int) -> tuple[np.ndarray[Any, Any], ...]:
     """Estimate one block of stations, NumPy in and out."""
-    problem = settings.problem
-    channels = [2 if name == "SoilTemp" else 1 for name in problem.observed]
-    rest = [*channels, *[0] * (len(settings.fixed) + len(problem.free))]
-    block = unpack(arrays, problem.model, rest, size)
-    bad = block.bad
-    for name, values in zip(problem.observed, block.rest, strict=False):
-        bad |= implausible(values, plausible(name)).any(axis=tuple(range(values.ndim - 1)))
-    for series in block.forcing.values():
-        series[..., bad] = np.nan  # which ends such a station at once
+    layout, problem = settings.layout, settings.layout.problem
+    data, guess, block, bad = read_numbers(arrays, layout, size)
     # the first start is the guess itself; the others lie about it, alike for every station so
     # that results do not depend on how the stations are cut into blocks
     count = len(problem.free)
     random = np.random.default_rng(settings.seed).standard_normal((settings.starts - 1, count))
     offsets = np.concatenate([np.zeros((1, count)), START_SPREAD * random])
-    lanes = LANES.get(jax.default_backend(), ACCELERATOR_LANES)
-    data = _data(settings, block)
     with jax.enable_x64(True):
         result = invert(
             problem,
             data,
-            np.stack(block.rest[-count:]),
+            guess,
             offsets,
             np.float64(settings.tolerance),
             np.int64(settings.max_steps),
             method=settings.method,
-            # the width decides the last bits: one for single stations, one for all batches
-            lanes=1 if size * settings.starts == 1 else lanes,
+            error_bars=settings.error_bars,
+            lanes=lanes_of(size * settings.starts),
         )
     known = {**data.fixed, **dict(zip(problem.free, np.asarray(result.values), strict=True))}
     bad |= impossible(problem.model, block.forcing, known, bad.size)
     refused = {
         name: np.where(bad, np.nan, getattr(result, name))
-        for name in ("values", "std", "covariance", "cost", "residual_std")
+        for name in result._fields
+        if name not in ("status", "iterations")
     }
     status = np.where(bad, np.int8(Status.implausible_values), result.status)
     result = result._replace(status=status, **refused)
     return tuple(from_batch(values, block.shape) for values in result)
-
-
-def _data(settings: Settings, block: Block) -> Data:
-    """Numbers of a block by name; they stay NumPy's, which costs no compilation."""
-    problem, known = settings.problem, settings.problem.model.parameters
-    series = iter(block.rest)
-    numbers: dict[str, Any] = {
-        "forcing": block.forcing,
-        "start": block.start,
-        "observations": {
-            name: values if values.ndim == 3 else values[:, None]
-            for name, values in zip(problem.observed, series, strict=False)
-        },
-        "fixed": {
-            name: outside_is_nan(values, known[name])
-            for name, values in zip(settings.fixed, series, strict=False)
-        },
-        "errors": dict(zip(problem.observed, map(np.float64, settings.errors), strict=True)),
-        "dt": np.float64(settings.dt),
-        "depths": np.array(settings.depths, dtype=float),
-        "lower": np.array([lower for lower, _ in settings.bounds]),
-        "upper": np.array([upper for _, upper in settings.bounds]),
-        "log_scale": np.array(settings.log_scale),
-    }
-    return Data(**numbers)

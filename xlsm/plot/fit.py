@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from xlsm.errors import DimensionError, ParameterError
+from xlsm.estimate import VARIES
 from xlsm.inference.invert import Status
 from xlsm.simulate import model_of, simulate
 from xlsm.validate import depths, observed_errors, read_variable
@@ -82,7 +83,7 @@ def fit(
     return fig
 
 
-def _errors_used(est: xr.Dataset) -> dict[str, float]:
+def _errors_used(est: xr.Dataset) -> dict[str, float | xr.DataArray]:
     """Read what an estimate was fitted to, and the standard errors: ``SoilTemp=0.1, LWup=5``."""
     if "observed" not in est.attrs:
         raise ParameterError(
@@ -90,14 +91,17 @@ def _errors_used(est: xr.Dataset) -> dict[str, float]:
             "gave. A selection or arithmetic that drops attributes takes it away."
         )
     parts = [part.split("=") for part in est.attrs["observed"].split(", ")]
-    return {name: float(error) for name, error in parts}
+    return {
+        name: est[f"standard_error_{name}"] if error == VARIES else float(error)
+        for name, error in parts
+    }
 
 
 def _errors(
-    observed: str | Iterable[str] | Mapping[str, float] | None,
+    observed: str | Iterable[str] | Mapping[str, Any] | None,
     ds: xr.Dataset,
-    used: Mapping[str, float],
-) -> dict[str, float]:
+    used: Mapping[str, float | xr.DataArray],
+) -> dict[str, float | xr.DataArray]:
     """Choose what to draw, with the standard errors of the estimation where none are given."""
     errors = observed_errors(list(used) if observed is None else observed, ds)
     if isinstance(observed, Mapping):
@@ -133,7 +137,10 @@ def _check_same_station(ds: xr.Dataset, est: xr.Dataset) -> None:
 
 
 def _series(
-    ds: xr.Dataset, est: xr.Dataset, errors: Mapping[str, float], used: Mapping[str, float]
+    ds: xr.Dataset,
+    est: xr.Dataset,
+    errors: Mapping[str, float | xr.DataArray],
+    used: Iterable[str],
 ) -> list[Series]:
     """Cut observations and simulation into what each pair of panels shows."""
     observations = {name: read_variable(ds, name) for name in errors}
@@ -152,19 +159,26 @@ def _series(
         title = VARIABLES[name].long_name.partition(",")[0]
         unseen = "" if name in used else " (not fitted)"
         if name != "SoilTemp":
-            pairs.append(Series(title + unseen, name, errors[name], array, simulated))
+            error = _single(errors[name])
+            pairs.append(Series(title + unseen, name, error, array, simulated))
             continue
         for i, depth in enumerate(metres):
             pairs.append(
                 Series(
                     f"{title} at {depth:g} m{unseen}",
                     name,
-                    errors[name],
+                    _single(errors[name], i),
                     array.isel(depth=i),
                     None if simulated is None else simulated.isel(depth=i),
                 )
             )
     return pairs
+
+
+def _single(error: float | xr.DataArray, channel: int = 0) -> float:
+    """Give the standard error of one station, at one depth if it differs between them."""
+    values = np.ravel(error)
+    return float(values[channel if values.size > 1 else 0])
 
 
 def _is_solved(est: xr.Dataset) -> bool:

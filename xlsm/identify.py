@@ -1,0 +1,413 @@
+"""The verbs that ask what the data can tell, before or after anything is fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from xlsm._version import __version__
+from xlsm.errors import ParameterError
+from xlsm.free import Parameter, wanted_of
+from xlsm.inputs import resolve
+from xlsm.model.model import Model
+from xlsm.observing import standard_errors
+from xlsm.pipeline.appraisal import Settings, sensitivity_block
+from xlsm.pipeline.blocks import apply_blocks
+from xlsm.prepare import prepare
+from xlsm.simulate import complete, model_of, simulate
+from xlsm.validate import depths, find_variable, parameter_values
+from xlsm.variables import VARIABLES
+from xlsm.words import identifiability_in_words, worth_in_words
+
+__all__ = ["data_worth", "identifiability"]
+
+#: Depths (m) at which a further thermometer is thought of.
+USUAL_DEPTHS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5)
+#: Depths this near (m) are one.
+SAME = 1e-6
+#: Factor that a standard error shrinks by which was infinite, in the mean over parameters.
+MUCH = 1e6
+
+Observed = str | Iterable[str] | Mapping[str, Any] | None
+Candidates = Iterable[str] | Mapping[str, Any] | None
+
+
+def identifiability(
+    ds: xr.Dataset,
+    parameters: Mapping[str, Any] | xr.Dataset,
+    *,
+    free: str | Iterable[str] | Mapping[str, Parameter] | None = None,
+    observed: Observed = None,
+    model: str | Model | None = None,
+) -> xr.Dataset:
+    """Say which parameters can be told; see `xlsm.accessor.LSMAccessor.identifiability`."""
+    found = _look(ds, parameters, free, observed, model, None)
+    result = xr.Dataset(
+        {
+            "value": found.values.assign_attrs(long_name="where the sensitivities were looked at"),
+            "std": found.std.assign_attrs(
+                long_name="standard error the data and priors can give",
+                comment="infinite where they say nothing; in the units of each parameter",
+            ),
+            "relative_std": (found.std / abs(found.values)).assign_attrs(
+                long_name="standard error over the value", units="1"
+            ),
+            "identifiability": _diagonal(found.resolution).assign_attrs(
+                long_name="share of an estimate that comes from the data, not the bounds",
+                units="1",
+            ),
+            "correlation": found.correlation.assign_attrs(
+                long_name="correlation of the errors of two parameters", units="1"
+            ),
+            "resolution": found.resolution.assign_attrs(
+                long_name="answer of an estimate to a change of the truth", units="1"
+            ),
+            "singular_value": found.singular.assign_attrs(
+                long_name="singular value of the whitened Jacobian", units="1"
+            ),
+            "direction": found.directions.assign_attrs(
+                long_name="combination of parameters, each in widths of its bounds",
+                units="1",
+            ),
+            "structural": found.structural.assign_attrs(
+                long_name="whether a combination changes nothing that is observed, at all"
+            ),
+            "resolved": (found.singular > 1)
+            .sum("combination")
+            .assign_attrs(long_name="combinations the data know better than the bounds", units="1"),
+        }
+    )
+    result = result.assign_coords(units=("parameter", found.units)).assign_attrs(
+        source=f"xlsm {__version__}",
+        model=found.model.to_json(),
+        observed=found.observed,
+    )
+    best = _best(found) if found.worth.sizes["candidate"] else None
+    return identifiability_in_words(result, best)
+
+
+def data_worth(
+    ds: xr.Dataset,
+    parameters: Mapping[str, Any] | xr.Dataset,
+    *,
+    candidates: Candidates = None,
+    free: str | Iterable[str] | Mapping[str, Parameter] | None = None,
+    observed: Observed = None,
+    model: str | Model | None = None,
+) -> xr.Dataset:
+    """Say what a further sensor would bring; see `xlsm.accessor.LSMAccessor.data_worth`."""
+    found = _look(ds, parameters, free, observed, model, candidates)
+    if found.worth.sizes["candidate"] == 0:
+        raise ParameterError(
+            "There is no candidate left: everything the model predicts is observed already. Name "
+            'other depths, candidates={"SoilTemp": [0.0, 0.3]}'
+        )
+    factor = _factor(found)
+    gain = _gain(factor)
+    result = xr.Dataset(
+        {
+            "std": found.worth.assign_attrs(
+                long_name="standard error with this sensor too",
+                comment="in the units of each parameter",
+            ),
+            "std_now": found.std.assign_attrs(long_name="standard error without it"),
+            "factor": factor.assign_attrs(
+                long_name="by how much the standard error shrinks", units="1"
+            ),
+            "gain": gain.assign_attrs(
+                long_name="mean logarithm of the factor over the parameters", units="1"
+            ),
+        }
+    )
+    if gain.chunks is None:  # the best first, over all stations
+        others = [dim for dim in gain.dims if dim != "candidate"]
+        result = result.isel(candidate=np.argsort(-gain.mean(others).values, kind="stable"))
+    result = result.assign_coords(units=("parameter", found.units))
+    return worth_in_words(
+        result.assign_attrs(
+            source=f"xlsm {__version__}", model=found.model.to_json(), observed=found.observed
+        )
+    )
+
+
+def _factor(found: _Found) -> xr.DataArray:
+    """Say how much smaller each sensor makes each error bar: infinitely if none sees it yet."""
+    known = found.worth.where(np.isfinite(found.worth), found.std)
+    # NaN is infinity over infinity: nobody sees it, now or then
+    factor: xr.DataArray = (found.std / known).where(known != found.std, 1.0)
+    return factor
+
+
+def _gain(factor: xr.DataArray) -> xr.DataArray:
+    """Mean logarithm; what becomes known at last counts as much, but not for everything."""
+    gain: xr.DataArray = xr.apply_ufunc(np.log, factor.clip(max=MUCH), dask="allowed")
+    return gain.mean("parameter")
+
+
+def _best(found: _Found) -> xr.DataArray:
+    """Give the standard errors with the one sensor that brings the most, of one station."""
+    if found.worth.chunks is not None or found.worth.ndim > 2:
+        return found.worth.isel(candidate=0)
+    return found.worth.isel(candidate=int(np.argmax(_gain(_factor(found)).values)))
+
+
+class _Found(NamedTuple):
+    """What the kernel said, with names."""
+
+    model: Model
+    observed: str
+    units: list[str]
+    values: xr.DataArray
+    std: xr.DataArray
+    correlation: xr.DataArray
+    resolution: xr.DataArray
+    singular: xr.DataArray
+    directions: xr.DataArray
+    structural: xr.DataArray
+    worth: xr.DataArray
+
+
+def _look(
+    ds: xr.Dataset,
+    parameters: Mapping[str, Any] | xr.Dataset,
+    free: Any,
+    observed: Observed,
+    model: str | Model | None,
+    candidates: Candidates,
+) -> _Found:
+    """Read everything, look at the sensitivities, and put names on them."""
+    model = resolve(model_of(parameters, model), ds)
+    values = parameter_values(parameters, model)
+    treatments = _free(free, parameters, values)
+    missing = [name for name in treatments if name not in values]
+    if missing:
+        raise ParameterError(
+            f"{', '.join(missing)}: free, but without a value to look at. Give one in parameters"
+        )
+    wanted = {
+        name: Parameter(treatment.bounds, values[name], _gaussian(treatment))
+        for name, treatment in treatments.items()
+    }
+    fixed = {name: value for name, value in values.items() if name not in wanted}
+    known = set(complete(values, model)) | set(values)
+    if observed is None and isinstance(parameters, xr.Dataset) and "observed" in parameters.attrs:
+        observed = _observed_by(parameters)
+    errors = standard_errors(observed, ds, model, known)
+    planned, channels, labels = _with_candidates(ds, values, model, errors, candidates, known)
+    ready = prepare(planned, wanted, observed=channels, fixed=fixed, model=model)
+    layout = ready.layout
+    there = [label is None for label in labels]
+    count = len(ready.specs)
+    names = [label for label in labels if label is not None]
+    results = apply_blocks(
+        sensitivity_block,
+        ready.inputs,
+        core_dims=ready.core_dims,
+        output_dims=[
+            ("parameter",),
+            ("combination",),
+            ("combination", "parameter"),
+            ("combination",),
+            ("parameter", "parameter_"),
+            ("parameter", "parameter_"),
+            ("candidate", "parameter"),
+        ],
+        output_dtypes=[np.float64, np.float64, np.float64, bool, *[np.float64] * 3],
+        output_sizes={
+            "parameter": count,
+            "parameter_": count,
+            "combination": count,
+            "candidate": len(names),
+        },
+        settings=Settings(layout, tuple(there)),
+    )
+    # strings of variable length, which Zarr has a specification for
+    axes = {
+        "parameter": np.array(layout.problem.free, dtype=object),
+        "parameter_": np.array(layout.problem.free, dtype=object),
+        "candidate": np.array(names, dtype=object),
+    }
+    labelled = [
+        array.assign_coords({dim: (dim, axes[dim]) for dim in array.dims if dim in axes})
+        for array in results
+    ]
+    here, singular, directions, structural, resolution, covariance, worth = labelled
+    natural: xr.DataArray = _diagonal(covariance) ** 0.5
+    log = xr.DataArray([spec.scale == "log" for spec in ready.specs], dims="parameter")
+    to_units = xr.where(log, here, 1.0)
+    both = natural * natural.rename(parameter="parameter_")
+    return _Found(
+        model=model,
+        observed=_said(errors, ds),
+        units=[spec.units for spec in ready.specs],
+        values=here,
+        std=(natural * to_units).transpose(*here.dims),
+        correlation=(covariance / both).transpose(*covariance.dims),
+        resolution=resolution,
+        singular=singular,
+        directions=directions,
+        structural=structural,
+        worth=(worth * to_units).transpose(*worth.dims),
+    )
+
+
+def _free(
+    free: Any, parameters: Mapping[str, Any] | xr.Dataset, values: Mapping[str, Any]
+) -> dict[str, Parameter]:
+    """Take those asked for; else those an estimate was made of; else all that are given."""
+    if free is not None:
+        return wanted_of(free)
+    if isinstance(parameters, xr.Dataset) and "parameter" in parameters.coords:
+        return wanted_of([str(name) for name in parameters["parameter"].values])
+    return wanted_of(list(values))
+
+
+def _gaussian(treatment: Parameter) -> Any:
+    """Give a prior that is no matter of bounds."""
+    return treatment.prior if treatment.prior is None or treatment.bounds is None else None
+
+
+def _observed_by(est: xr.Dataset) -> dict[str, Any]:
+    """Read what an estimate was fitted to."""
+    errors: dict[str, Any] = {}
+    for part in est.attrs["observed"].split(", "):
+        name, _, error = part.partition("=")
+        own = f"standard_error_{name}"
+        errors[name] = est[own] if own in est else float(error)
+    return errors
+
+
+def _with_candidates(
+    ds: xr.Dataset,
+    values: Mapping[str, xr.DataArray],
+    model: Model,
+    errors: Mapping[str, Any],
+    candidates: Candidates,
+    known: set[str],
+) -> tuple[xr.Dataset, dict[str, Any], list[str | None]]:
+    """Add what might be observed to what is.
+
+    Returns
+    -------
+    ds : Dataset
+        With simulated observations at the candidates; only that they are there matters.
+    errors : dict
+        Standard errors of all.
+    labels : list of str or None
+        Of each channel, in their order; None for those that are observed.
+    """
+    wanted, metres = _wanted_candidates(ds, model, errors, candidates, known)
+    if not wanted:
+        return ds, dict(errors), [None] * _count(ds, errors)
+    sim = simulate(ds, values, model=model, depth=metres or None, outputs=list(wanted))
+    further = [f"SoilTemp at {z:g} m" for z in metres]
+    all_errors = dict(errors)
+    labels: list[str | None] = []
+    for name in errors:
+        labels += [None] * _count(ds, [name])
+        if name == "SoilTemp" and metres:
+            labels += further
+            ds, all_errors[name] = _more_depths(ds, sim, errors[name], wanted[name])
+    for name in wanted:
+        if name in errors:
+            continue
+        all_errors[name] = wanted[name]
+        labels.extend(further if name == "SoilTemp" else [name])
+        if name == "SoilTemp":  # what else has depths of its own is of no interest here
+            ds = ds.drop_vars("SoilTemp", errors="ignore").drop_dims("depth", errors="ignore")
+        ds = ds.assign({name: sim[name]})
+    return ds, all_errors, labels
+
+
+def _count(ds: xr.Dataset, observed: Iterable[str]) -> int:
+    """How many channels some observables have."""
+    return sum(
+        depths(find_variable(ds, name), name).size if name == "SoilTemp" else 1 for name in observed
+    )
+
+
+def _more_depths(
+    ds: xr.Dataset, sim: xr.Dataset, error: Any, further: float
+) -> tuple[xr.Dataset, xr.DataArray]:
+    """Put simulated temperatures at further depths behind the observed ones."""
+    observed = find_variable(ds, "SoilTemp")
+    at = depths(observed, "SoilTemp")
+    if "depth" not in observed.dims:
+        observed = observed.expand_dims("depth", -1)
+    plain = observed.drop_vars("depth", errors="ignore")
+    more = sim.SoilTemp.drop_vars("depth")
+    both = xr.concat(
+        [plain, more], dim="depth", join="override", coords="minimal", compat="override"
+    )
+    if both.chunks is not None:  # a column is one piece
+        both = both.chunk(depth=-1)
+    places = np.concatenate([at, sim["depth"].values])
+    both = both.assign_coords(depth=("depth", places, {"units": "m", "positive": "down"}))
+    now = xr.DataArray(error).drop_vars("depth", errors="ignore")
+    if "depth" not in now.dims:
+        now = now.expand_dims(depth=at.size, axis=-1)
+    then = xr.DataArray(np.full(sim.sizes["depth"], further), dims="depth")
+    errors = xr.concat(xr.broadcast(now, then, exclude=["depth"]), dim="depth")
+    kept = ds.drop_vars("SoilTemp")
+    if "depth" in kept.dims:  # what else has these depths is of no interest here
+        kept = kept.drop_dims("depth")
+    attrs = {**observed.attrs, "units": observed.attrs.get("units", "K")}
+    return kept.assign(SoilTemp=both.assign_attrs(attrs)), errors
+
+
+def _wanted_candidates(
+    ds: xr.Dataset,
+    model: Model,
+    errors: Mapping[str, Any],
+    candidates: Candidates,
+    known: set[str],
+) -> tuple[dict[str, float], list[float]]:
+    """Choose what might be observed, its standard errors, and the depths of thermometers."""
+    possible = model.outputs(known)
+    if candidates is None:
+        usual = [name for name in possible if name != "Qturb" or "Qh" not in possible]
+        candidates = [n for n in usual if n not in errors or n == "SoilTemp"]
+    given = dict(candidates) if isinstance(candidates, Mapping) else dict.fromkeys(candidates)
+    wanted: dict[str, float] = {}
+    metres: list[float] = []
+    for name, what in given.items():
+        usual_error = VARIABLES[name].error if name in VARIABLES else None
+        if name not in possible or usual_error is None:
+            raise ParameterError(
+                f"{name} is no candidate: the model predicts {', '.join(possible)}"
+            )
+        if name != "SoilTemp":
+            if name not in errors:
+                wanted[name] = usual_error if what is None else float(what)
+            continue
+        grid = model.layout
+        inside = [z for z in USUAL_DEPTHS if grid.top <= z <= grid.depth]
+        there = depths(find_variable(ds, name), name) if name in errors else np.zeros(0)
+        asked = inside if what is None else [float(z) for z in np.ravel(what)]
+        metres = [z for z in asked if all(abs(z - known) > SAME for known in there)]
+        now = errors.get(name)
+        if metres:  # as good as the thermometers there are
+            wanted[name] = float(now) if isinstance(now, float | int) else usual_error
+    return wanted, metres
+
+
+def _said(errors: Mapping[str, Any], ds: xr.Dataset) -> str:
+    """Say what is observed, for an attribute and for the words."""
+    parts = []
+    for name, error in errors.items():
+        units = VARIABLES[name].units
+        if name == "SoilTemp":
+            at = ", ".join(f"{z:g}" for z in depths(find_variable(ds, name), name))
+            name = f"SoilTemp at {at} m"
+        size = f"{error:g} {units}" if isinstance(error, float | int) else "errors as given"
+        parts.append(f"{name} ({size})")
+    return ", ".join(parts)
+
+
+def _diagonal(matrix: xr.DataArray) -> xr.DataArray:
+    """Take the diagonal of (..., parameter, parameter_), lazy where it is."""
+    same = matrix["parameter"] == matrix["parameter_"]
+    return matrix.where(same, 0.0).sum("parameter_", skipna=False)

@@ -1,0 +1,136 @@
+"""From a block of NumPy arrays to the numbers of an inverse problem."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from xlsm.inference.problem import Data, Prior, Problem
+from xlsm.pipeline.blocks import Block, implausible, outside_is_nan, unpack
+from xlsm.variables import plausible
+
+__all__ = ["Layout", "Numbers", "read_numbers"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """What the arrays of a block are; hashable and picklable.
+
+    They come in this order: forcing, first profile, observations, standard errors, fixed
+    parameters, first guesses, means of the priors, standard deviations of the priors.
+
+    Parameters
+    ----------
+    problem : Problem
+        What is estimated.
+    fixed : tuple of str
+        Names of the fixed parameters.
+    dt : float
+        Time step (s).
+    depths : tuple of float
+        Depths of the soil temperatures (m).
+    bounds : tuple of (float, float)
+        Of each free parameter.
+    log_scale : tuple of bool
+        Which of them are transformed on a logarithmic scale.
+    priors : tuple of (int, bool)
+        Which free parameters have a prior, and whether it is of their logarithm.
+    """
+
+    problem: Problem
+    fixed: tuple[str, ...]
+    dt: float
+    depths: tuple[float, ...]
+    bounds: tuple[tuple[float, float], ...]
+    log_scale: tuple[bool, ...]
+    priors: tuple[tuple[int, bool], ...] = ()
+
+
+class Numbers(NamedTuple):
+    """A block, ready for a kernel; n is the padded number of stations.
+
+    Parameters
+    ----------
+    data : Data
+        Batch axis of size n last.
+    guess : array, shape (P, n)
+        First guesses in physical units.
+    block : Block
+        As it was unpacked.
+    bad : bool array, shape (n,)
+        Stations with values that cannot be; their forcing is NaN.
+    """
+
+    data: Data
+    guess: Array
+    block: Block
+    bad: Array
+
+
+def read_numbers(arrays: Sequence[Array], layout: Layout, size: int) -> Numbers:
+    """Sort the arrays of a block.
+
+    Parameters
+    ----------
+    arrays : sequence of array, shapes (batch..., core...)
+        As `Layout` says.
+    layout : Layout
+        What they are.
+    size : int
+        Number of stations to pad to.
+
+    Returns
+    -------
+    Numbers
+        They stay NumPy's, which costs no compilation.
+    """
+    problem, known = layout.problem, layout.problem.model.parameters
+    soil = [name == "SoilTemp" for name in problem.observed]
+    count = len(problem.free)
+    rest = [*(1 + s for s in soil), *soil]
+    rest += [0] * (len(layout.fixed) + count + 2 * len(layout.priors))
+    block = unpack(arrays, problem.model, rest, size)
+    series = iter(block.rest)
+    observed = {name: next(series) for name in problem.observed}
+    errors = {name: next(series) for name in problem.observed}
+    fixed = {name: outside_is_nan(next(series), known[name]) for name in layout.fixed}
+    guess = np.stack([next(series) for _ in range(count)])
+    bad = block.bad
+    for name, values in observed.items():
+        bad |= implausible(values, plausible(name)).any(axis=tuple(range(values.ndim - 1)))
+    for values in block.forcing.values():
+        values[..., bad] = np.nan  # which ends such a station at once
+    numbers: dict[str, Any] = {
+        "forcing": block.forcing,
+        "start": block.start,
+        "observations": {n: v if v.ndim == 3 else v[:, None] for n, v in observed.items()},
+        "fixed": fixed,
+        "errors": {
+            name: np.where(values > 0, values, np.nan).reshape(-1, size)
+            for name, values in errors.items()
+        },
+        "dt": np.float64(layout.dt),
+        "depths": np.array(layout.depths, dtype=float),
+        "lower": np.array([lower for lower, _ in layout.bounds]),
+        "upper": np.array([upper for _, upper in layout.bounds]),
+        "log_scale": np.array(layout.log_scale),
+        "prior": _prior(layout, list(series), count, size),
+    }
+    return Numbers(Data(**numbers), guess, block, bad)
+
+
+def _prior(layout: Layout, given: list[Array], count: int, size: int) -> Prior | None:
+    """Put the priors there are among the parameters that have none."""
+    if not layout.priors:
+        return None
+    mean, std = np.zeros((count, size)), np.full((count, size), np.inf)
+    of_logarithm = np.zeros(count, bool)
+    half = len(layout.priors)
+    for (index, log), middle, width in zip(layout.priors, given[:half], given[half:], strict=True):
+        mean[index], std[index], of_logarithm[index] = middle, width, log
+    return Prior(mean, std, of_logarithm)  # type: ignore[arg-type]

@@ -1,0 +1,177 @@
+"""From what a caller of an inverse verb gives to the arrays and settings its kernel takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from xlsm.errors import ParameterError
+from xlsm.free import Parameter, bounds_of, values_of, wanted_of
+from xlsm.guesses import with_classical_guesses
+from xlsm.inference.likelihood import LIKELIHOODS, Likelihood
+from xlsm.inference.problem import Problem
+from xlsm.inputs import read_forcing, read_start, resolve
+from xlsm.model.model import Model
+from xlsm.model.parameters import ParameterSpec
+from xlsm.observing import refuse_undetermined, standard_errors
+from xlsm.pipeline.impossible import refuse_impossible
+from xlsm.pipeline.numbers import Layout
+from xlsm.priors import prior_inputs
+from xlsm.simulate import model_of
+from xlsm.validate import (
+    check_batch_dims,
+    check_depths_in_column,
+    depths,
+    read_variable,
+    time_step,
+)
+
+__all__ = ["Likelihoods", "Prepared", "prepare"]
+
+Likelihoods = str | Likelihood | Mapping[str, str | Likelihood] | None
+
+
+class Prepared(NamedTuple):
+    """An inverse problem, ready to be cut into blocks.
+
+    Parameters
+    ----------
+    layout : Layout
+        What the arrays are.
+    inputs : list of DataArray
+        In the order `Layout` says.
+    core_dims : list of tuple of str
+        Core dimensions of each.
+    specs : list of ParameterSpec
+        Of the free parameters.
+    fixed, guesses : dict of str to DataArray
+        Values of the fixed and first guesses of the free parameters.
+    errors : dict of str to float or DataArray
+        Standard errors as they are used.
+    """
+
+    layout: Layout
+    inputs: list[xr.DataArray]
+    core_dims: list[tuple[str, ...]]
+    specs: list[ParameterSpec]
+    fixed: dict[str, xr.DataArray]
+    guesses: dict[str, xr.DataArray]
+    errors: dict[str, float | xr.DataArray]
+
+
+def prepare(
+    ds: xr.Dataset,
+    free: str | Iterable[str] | Mapping[str, Parameter],
+    *,
+    observed: str | Iterable[str] | Mapping[str, Any] | None,
+    fixed: Mapping[str, Any] | xr.Dataset | None,
+    model: str | Model | None,
+    likelihood: Likelihoods = None,
+) -> Prepared:
+    """Read and check everything; see `xlsm.accessor.LSMAccessor.estimate`."""
+    model = resolve(model_of(fixed, model), ds)
+    wanted = with_classical_guesses(wanted_of(free), ds, model)
+    guesses, values = values_of(wanted, fixed, model)
+    errors = standard_errors(observed, ds, model, {*values, *wanted})
+    if not model.surface.balanced and "Qg" not in errors:
+        refuse_undetermined(wanted, fixed)
+    forcing, forcing_dims = read_forcing(ds, model)
+    start, start_dims = read_start(ds, model)
+    observations = {name: read_variable(ds, name) for name in errors}
+    metres = np.zeros(0)
+    if "SoilTemp" in observations:
+        observations["SoilTemp"], metres = _soil_temperatures(ds, model, observations["SoilTemp"])
+    specs = [model.parameters[name] for name in wanted]
+    bounds = {spec.name: bounds_of(wanted[spec.name], spec) for spec in specs}
+    places, means, stds = prior_inputs(treatment.prior for treatment in wanted.values())
+    bars = [_by_channel(errors[name], name, metres) for name in errors]
+    inputs = [*forcing, *start, *observations.values(), *bars, *values.values(), *guesses]
+    inputs += [*means, *stds]
+    check_batch_dims(inputs, model.parameters)
+    refuse_impossible(model, forcing, forcing_dims, values)
+    series = [("time", "depth") if name == "SoilTemp" else ("time",) for name in errors]
+    layout = Layout(
+        problem=Problem(model, tuple(wanted), tuple(errors), _likelihoods(likelihood, errors)),
+        fixed=tuple(values),
+        dt=time_step(ds),
+        depths=tuple(map(float, metres)),
+        bounds=tuple(bounds.values()),
+        log_scale=tuple(spec.scale == "log" for spec in specs),
+        priors=places,
+    )
+    numbers = len(values) + len(guesses) + len(means) + len(stds)
+    return Prepared(
+        layout=layout,
+        inputs=inputs,
+        core_dims=[
+            *forcing_dims,
+            *start_dims,
+            *series,
+            *(("depth",) if name == "SoilTemp" else () for name in errors),
+            *[()] * numbers,
+        ],
+        specs=specs,
+        fixed=values,
+        guesses=dict(zip(wanted, guesses, strict=True)),
+        errors=errors,
+    )
+
+
+def _soil_temperatures(
+    ds: xr.Dataset, model: Model, observed: xr.DataArray
+) -> tuple[xr.DataArray, np.ndarray[Any, Any]]:
+    """Give the temperatures that are left to observe, and their depths (m)."""
+    metres = depths(ds["SoilTemp"], "SoilTemp")
+    check_depths_in_column(metres, model.layout.depth, model.layout.top)
+    if "depth" not in observed.dims:
+        observed = observed.expand_dims("depth", -1)
+    followed = np.array([f"SoilTemp@{z!r}" in model.forcing for z in metres.tolist()])
+    if followed.all():
+        raise ParameterError(
+            f"The model follows SoilTemp at all its depths, {metres} m, and none is left to "
+            "observe: one more is needed between them"
+        )
+    if followed.any():  # what the model is told is no observation
+        observed = observed.where(xr.DataArray(~followed, dims="depth"))
+    return observed, metres
+
+
+def _by_channel(
+    error: float | xr.DataArray, name: str, metres: np.ndarray[Any, Any]
+) -> xr.DataArray:
+    """Give a standard error the dimensions of its observable."""
+    array = xr.DataArray(error).drop_vars("depth", errors="ignore")
+    if name != "SoilTemp":
+        return array
+    if "depth" in array.dims:
+        if array.sizes["depth"] != metres.size:
+            raise ParameterError(
+                f"The standard error of SoilTemp is given at {array.sizes['depth']} depths, but "
+                f"SoilTemp is observed at {metres.size}: give one for each, or a number"
+            )
+        return array
+    return array.expand_dims(depth=metres.size, axis=-1)
+
+
+def _likelihoods(given: Likelihoods, observed: Iterable[str]) -> tuple[Likelihood, ...]:
+    """One likelihood for each observable; none where all errors are normal."""
+    if given is None:
+        return ()
+    names = list(observed)
+    each = dict(given) if isinstance(given, Mapping) else dict.fromkeys(names, given)
+    for name, law in each.items():
+        if name not in names:
+            raise ParameterError(
+                f"likelihood is given for {name!r}, which is not among the observations: "
+                f"{', '.join(names)}"
+            )
+        if law not in LIKELIHOODS and not isinstance(law, Likelihood):
+            raise ParameterError(
+                f"unknown likelihood {law!r} of {name}: expected one of "
+                f"{', '.join(LIKELIHOODS)}, or xlsm.Huber(...), xlsm.StudentT(...)"
+            )
+    laws = [each.get(name, "gaussian") for name in names]
+    return tuple(LIKELIHOODS[law] if isinstance(law, str) else law for law in laws)
