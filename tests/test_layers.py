@@ -53,6 +53,7 @@ VERBS = {
     "xlsm.scores",
     "xlsm.simulate",
     "xlsm.sky",
+    "xlsm.verdict",
     "xlsm.words",
 }
 MAY_IMPORT: dict[str, set[str]] = {"xlsm.errors": set()}

@@ -18,6 +18,7 @@ from xlsm.pipeline.blocks import apply_blocks
 from xlsm.pipeline.inversion import Settings, estimate_block
 from xlsm.prepare import Likelihoods, Prepared, prepare
 from xlsm.variables import VARIABLES
+from xlsm.verdict import with_verdict
 
 __all__ = ["VARIES", "estimate"]
 
@@ -173,7 +174,7 @@ def _label(
             long_name="standard deviation over the starts that converged",
             comment="says how many minima there are, not how uncertain a parameter is",
         )
-    return xr.Dataset(variables).assign_attrs(
+    result = xr.Dataset(variables).assign_attrs(
         Conventions="CF-1.11",
         source=f"xlsm {__version__}",
         model=problem.model.to_json(),
@@ -184,3 +185,4 @@ def _label(
             for n, e in ready.errors.items()
         ),
     )
+    return with_verdict(result, problem.observed, ready.specs)

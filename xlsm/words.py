@@ -7,7 +7,13 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
-__all__ = ["combination_in_words", "identifiability_in_words", "worth_in_words"]
+__all__ = [
+    "STRONG",
+    "combination_in_words",
+    "identifiability_in_words",
+    "value_in_words",
+    "worth_in_words",
+]
 
 #: Cosine from which a combination of parameters is called by a known name.
 ALIKE = 0.95
@@ -118,16 +124,24 @@ def _of_one(result: xr.Dataset, best: xr.DataArray | None) -> str:
             lines.append(f"The weakest: {words}.")
     units = result["units"].values if "units" in result.coords else [""] * count
     for name, unit in zip(names, units, strict=True):
-        lines.append(f"  {name}: {_known_to(values[name], std[name], str(unit))}")
+        lines.append(f"  {name}: {value_in_words(values[name], std[name], str(unit))}")
     lines += _correlations(result, names)
     lines += _best_sensor(names, values, std, best)
     return "\n".join(lines)
 
 
-def _known_to(value: float, std: float, units: str) -> str:
-    """Say how well a value is known."""
+def value_in_words(value: float, std: float, units: str) -> str:
+    """Say how well a value is known.
+
+    Examples
+    --------
+    >>> value_in_words(0.8, 0.35, "W m-1 K-1")
+    '0.8 W m-1 K-1, give or take 44 %'
+    """
     unit = "" if units == "1" else f" {units}"
-    if not np.isfinite(std):
+    if np.isnan(std):
+        return f"{value:.4g}{unit}, at a bound"
+    if np.isinf(std):
         return f"{value:.4g}{unit}, not determined"
     if units == "K":
         return f"{value:.2f} K, give or take {std:.2g} K"

@@ -10,9 +10,12 @@ import jax.numpy as jnp
 from xlsm.inference.likelihood import Gaussian
 from xlsm.inference.objective import Residuals, prior_residuals, sweep
 from xlsm.inference.problem import Data, Problem
-from xlsm.inference.residuals import Behaviour
+from xlsm.inference.residuals import SIGNIFICANT, Behaviour
 
 __all__ = ["Bars", "information", "sandwich"]
+
+#: Part of its diagonal added to a matrix before it is inverted, for directions nobody sees.
+TRACE = 1e-10
 
 
 def information(
@@ -84,8 +87,9 @@ def sandwich(
     seen : Behaviour
         Of the residuals there.
     at_least : float
-        Least mean square that normal residuals are believed to have, over the square of their
-        stated error: one where it is a promise, zero where it is a guess.
+        Mean square that normal residuals are believed to have, over the square of their stated
+        error, unless they are significantly larger: one where it is a promise, zero where it is
+        a guess.
 
     Returns
     -------
@@ -97,9 +101,6 @@ def sandwich(
     .. [2] Newey, W. K. & West, K. D. (1987), Econometrica 55, 703-708.
     """
     count, batch = unbounded.shape[0], unbounded.shape[1:]
-    total = jnp.sum(seen.number, axis=0)
-    # the fit has taken its share of the scatter away
-    lost = total / jnp.maximum(total - count, 1)
     expected = jnp.concatenate(
         [
             jnp.full(
@@ -109,10 +110,14 @@ def sandwich(
             for i, name in enumerate(problem.observed)
         ]
     ).reshape((-1,) + (1,) * len(batch))
-    scatter = jnp.maximum(seen.score * lost, expected)
+    rho, number = seen.autocorrelation, jnp.maximum(seen.number, 1)
+    total = jnp.sum(seen.number, axis=0)
+    square = seen.score * total / jnp.maximum(total - count, 1)  # the fit took its share away
+    chance = SIGNIFICANT * jnp.sqrt(2 / number * (1 + rho**2) / (1 - rho**2))
+    larger = square > expected * (1 + chance)
+    scatter = jnp.where(larger, square, expected)
     # residuals that are small even for their correlation say nothing against what was stated
-    rho = seen.autocorrelation
-    echo = jnp.where(seen.score * lost * (1 + rho) > expected * (1 - rho), rho, 0.0)[:, None]
+    echo = jnp.where(square * (1 + rho) > expected * (1 - rho), rho, 0.0)[:, None]
 
     def add(
         sums: tuple[Bars, jax.Array], residuals: Residuals, slopes: list[jax.Array]
@@ -136,5 +141,25 @@ def sandwich(
     bars, _ = sweep(problem, data, unbounded, add, empty)
     _, slopes = prior_residuals(data, unbounded)
     before = jnp.eye(count).reshape((count, count) + (1,) * len(batch)) * slopes**2
+    curvature = bars.curvature + before
     symmetric = 0.5 * (bars.scatter + jnp.swapaxes(bars.scatter, 0, 1))
-    return Bars(bars.curvature + before, symmetric + before)
+
+    # of errors that are correlated it took more: as many as the trace of A^-1 M
+    share = jnp.sum(seen.number * scatter, axis=0) / jnp.maximum(total, 1)
+    taken = _trace_of_ratio(symmetric / jnp.where(share > 0, share, 1.0), curvature)
+    taken = jnp.clip(taken, count, jnp.maximum(0.5 * total, count))
+    more = jnp.maximum(total - count, 1) / jnp.maximum(total - taken, 1)
+    by_residuals = jnp.sum(seen.number * larger, axis=0) / jnp.maximum(total, 1)
+    return Bars(curvature, symmetric * (1 + by_residuals * (more - 1)) + before)
+
+
+def _trace_of_ratio(matrix: jax.Array, divisor: jax.Array) -> jax.Array:
+    """Trace of ``divisor^-1 matrix``, shapes (P, P, ...), whatever the scales of the parameters."""
+    diagonal = jnp.einsum("ii...->i...", divisor)
+    scale = jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1.0))
+    eye = jnp.eye(len(matrix)).reshape(matrix.shape[:2] + (1,) * (matrix.ndim - 2))
+    ahead, along = (
+        jnp.moveaxis(m / (scale[:, None] * scale[None]), (0, 1), (-2, -1))
+        for m in (divisor + TRACE * eye * scale**2, matrix)
+    )
+    return jnp.trace(jnp.linalg.solve(ahead, along), axis1=-2, axis2=-1)
