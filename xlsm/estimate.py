@@ -12,9 +12,11 @@ from xlsm._version import __version__
 from xlsm.errors import ModelError, ParameterError
 from xlsm.free import Parameter, bounds_of, is_real, values_of, wanted_of
 from xlsm.guesses import with_classical_guesses
+from xlsm.holdout import held_out, withheld, without
 from xlsm.inference.invert import METHODS, Status
 from xlsm.inference.objective import Problem
 from xlsm.inputs import read_forcing, read_start, resolve, warn_if_shallow
+from xlsm.judge import judged
 from xlsm.model.model import Model
 from xlsm.model.parameters import ParameterSpec
 from xlsm.observing import refuse_undetermined, standard_errors
@@ -30,6 +32,7 @@ from xlsm.validate import (
     time_step,
 )
 from xlsm.variables import VARIABLES
+from xlsm.windows import cut, windows_of
 
 __all__ = ["estimate"]
 
@@ -49,20 +52,28 @@ def estimate(
     seed: int = 0,
     max_steps: int | None = None,
     tolerance: float | None = None,
+    window: Any = None,
+    step: Any = None,
+    holdout: Any = None,
 ) -> xr.Dataset:
     """Estimate parameters; see `xlsm.accessor.LSMAccessor.estimate`."""
-    model = resolve(model_of(fixed, model), ds)
-    wanted = with_classical_guesses(wanted_of(free), ds, model)
+    windows = windows_of(ds, window, step)
+    held = held_out(ds, holdout, windows)
+    model = resolve(model_of(fixed, model), ds, windows)
+    wanted = with_classical_guesses(wanted_of(free), without(ds, held, windows), model)
     guesses, values = values_of(wanted, fixed, model)
+    # windows of an earlier estimate may begin where these do, and end elsewhere
+    guesses = [value.drop_vars("window_end", errors="ignore") for value in guesses]
+    values = {n: value.drop_vars("window_end", errors="ignore") for n, value in values.items()}
     errors = standard_errors(observed, ds, model, {*values, *wanted})
     method, max_steps, tolerance = _method(method, starts, seed, max_steps, tolerance)
 
-    warn_if_shallow(model, ds, values | dict(zip(wanted, guesses, strict=True)))
+    warn_if_shallow(model, ds, values | dict(zip(wanted, guesses, strict=True)), windows)
     if not model.surface.balanced and "Qg" not in errors:
         refuse_undetermined(wanted, fixed)
-    forcing, forcing_dims = read_forcing(ds, model)
-    start, start_dims = read_start(ds, model)
-    observations = {name: read_variable(ds, name) for name in errors}
+    forcing, forcing_dims = read_forcing(ds, model, windows)
+    start, start_dims = read_start(ds, model, windows)
+    observations = {name: cut(read_variable(ds, name), windows) for name in errors}
     metres = np.zeros(0)
     if "SoilTemp" in observations:
         metres = depths(ds["SoilTemp"], "SoilTemp")
@@ -81,6 +92,7 @@ def estimate(
     check_batch_dims(
         [*forcing, *start, *observations.values(), *values.values(), *guesses], model.parameters
     )
+    observations = withheld(observations, held, holdout, len(wanted))
     refuse_impossible(model, forcing, forcing_dims, values)
     specs = [model.parameters[name] for name in wanted]
     settings = Settings(
@@ -124,7 +136,8 @@ def estimate(
         },
         settings=settings,
     )
-    return _label(results, settings, values, specs)
+    est = _label(results, settings, values, specs)
+    return judged(est, ds, model, holdout, held, windows)
 
 
 def _method(
