@@ -117,6 +117,39 @@ class TestEstimate:
         assert est.attrs["observed"] == "LWup=5"
 
     @pytest.mark.slow
+    def test_windows_and_what_is_held_out(self, here: Path) -> None:
+        result = run(
+            *("estimate", "huang2025", "out.zarr", "--free", ",".join(TRUTH)),
+            *("--observed", "SoilTemp=0.1", "--fixed", FIXED, "--model", "huang2025"),
+            *("--window", "1D", "--step", "12h", "--holdout", "0.25"),
+        )
+        assert result.exit_code == 0, result.output
+        assert "Estimates of 7 windows" in result.output
+        assert "Scores, medians of 7 windows" in result.output
+        assert "SoilTemp 0.05 m" in result.output
+        est = xr.load_dataset("out.zarr", engine="zarr")
+        assert est.sizes["window"] == 7
+        assert est.samples.sel(part="held out", observable="SoilTemp 0.05 m").values.tolist() == (
+            [6] * 7
+        )
+
+    @pytest.mark.parametrize(
+        ("option", "value", "words"),
+        [
+            ("--window", "2h", "window='2h' is shorter than 3 time steps"),
+            ("--step", "1D", "give window= as well"),
+            ("--holdout", "soon", "holdout must be a duration"),
+            ("--holdout", "1.5", "got 1.5"),
+        ],
+    )
+    def test_senseless_windows_and_holdouts_are_refused(
+        self, here: Path, option: str, value: str, words: str
+    ) -> None:
+        result = run("estimate", "huang2025", "out.zarr", "--free", "albedo", option, value)
+        assert result.exit_code == 1
+        assert words in said(result)
+
+    @pytest.mark.slow
     def test_workers_give_what_one_process_gives(
         self, here: Path, stations: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

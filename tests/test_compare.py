@@ -12,6 +12,7 @@ import xarray as xr
 from twins import assert_identical_numbers, forcing
 
 from xlsm import Model, Parameter, SkinLayer, Status, UniformGrid, WindExchange, models
+from xlsm.channels import channels
 from xlsm.compare import compare
 from xlsm.comparison import Comparison
 from xlsm.errors import (
@@ -25,7 +26,7 @@ from xlsm.errors import (
 )
 from xlsm.holdout import split
 from xlsm.inputs import resolve
-from xlsm.scores import channels, score
+from xlsm.scores import score
 
 GRID = UniformGrid(depth=0.6, nodes=13)
 SKIN = Model(grid=GRID, surface=SkinLayer())

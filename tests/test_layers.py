@@ -31,11 +31,13 @@ INPUT = {
     "xlsm.units",
     "xlsm.validate",
     "xlsm.variables",
+    "xlsm.windows",
 }
 PIPELINE = {*INFERENCE, "xlsm._version", "xlsm.models", "xlsm.pipeline", "xlsm.variables"}
 VERBS = {
     *INPUT,
     *PIPELINE,
+    "xlsm.channels",
     "xlsm.check",
     "xlsm.compare",
     "xlsm.comparison",
@@ -47,9 +49,11 @@ VERBS = {
     "xlsm.harmonics",
     "xlsm.holdout",
     "xlsm.identify",
+    "xlsm.judge",
     "xlsm.longwave",
     "xlsm.prepare",
     "xlsm.priors",
+    "xlsm.measures",
     "xlsm.scores",
     "xlsm.simulate",
     "xlsm.sky",

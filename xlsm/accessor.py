@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -109,6 +111,9 @@ class LSMAccessor:
         seed: int = 0,
         max_steps: int | None = None,
         tolerance: float | None = None,
+        window: str | dt.timedelta | np.timedelta64 | None = None,
+        step: str | dt.timedelta | np.timedelta64 | None = None,
+        holdout: str | float | dt.timedelta | np.timedelta64 | slice | None = None,
     ) -> xr.Dataset:
         """Estimate parameters from the observations in this Dataset.
 
@@ -153,6 +158,18 @@ class LSMAccessor:
         tolerance : float, optional
             Distance to the minimum, in standard errors of the estimate, at which an optimisation
             is done; by default 1e-8 for Gauss-Newton, 0.01 for the others.
+        window : str or timedelta, optional
+            Cut the record into windows of this length, ``"7D"``, and estimate the parameters of
+            each for itself, from its own initial state. n time steps hold n times. A window that
+            would reach past the end of the record is left out.
+        step : str or timedelta, optional
+            From the start of one window to the start of the next; by default as long as a window.
+            Windows may overlap.
+        holdout : str, timedelta, float or slice, optional
+            Observations, never forcing, to leave out of the fit and to score it on: the end of
+            the record as a duration (``"50h"``) or a share of its times (0.25), a slice of times,
+            ``slice("2017-06-15", "2017-06-21")``, or ``"every 5th day"``, in days of 24 hours
+            from the first time on. Of windows, the end or the days of each; no slice.
 
         Returns
         -------
@@ -168,6 +185,18 @@ class LSMAccessor:
             parameter) of those that converged: how many minima there are, no uncertainty. It is a
             valid set of parameters for `simulate`.
 
+            With `window` there is one more batch dimension, ``window``, with the first times of
+            the windows as its coordinate and the last ones as ``window_end``. `simulate` runs the
+            parameters of each window over the whole record.
+
+            With `holdout` also ``rmse``, ``bias``, ``r2``, ``kge`` and ``samples``
+            (..., part, observable), see `xlsm.scores.score`, and ``rmse_line``, the bar to beat:
+            the rmse of a straight line of SWdown that was fitted to the same observations (NaN
+            where there is no SWdown). ``part`` is "fitted" or "held out"; ``observable`` is all
+            that is observed and that the model predicts, fitted or not, with a label for each
+            depth, "SoilTemp 0.05 m"; ``units`` (observable) are those of rmse and bias. The model
+            runs through what is held out, under its forcing, in one go.
+
             ``status`` (`xlsm.Status`): 0 ``converged``; 1 ``at_bound``, a parameter ended at a
             bound, its standard error is NaN and those of the others hold for it there; 2
             ``not_identifiable``, some parameters leave no trace in the data, their standard
@@ -181,7 +210,10 @@ class LSMAccessor:
         ------
         LSMError
             For missing variables, units that cannot be converted, an irregular time axis,
-            unknown or contradictory parameters, values out of bounds; see `xlsm.errors`.
+            unknown or contradictory parameters, values out of bounds; a window of fewer than
+            three time steps or longer than the record, a window or step that is no multiple of
+            the time step; a `holdout` that holds out nothing, or leaves too little to fit. See
+            `xlsm.errors`.
 
         Notes
         -----
@@ -210,6 +242,15 @@ class LSMAccessor:
         ... )
         >>> sorted(est.data_vars)[:2]
         ['albedo', 'albedo_std']
+
+        Every day for itself, with its last quarter held out:
+
+        >>> days = ds.lsm.estimate(["albedo"], observed="LWup", window="1D", holdout=0.25)
+        >>> dict(days.albedo.sizes)
+        {'window': 7}
+        >>> held_out = days.sel(part="held out", observable="LWup")
+        >>> bool((held_out.rmse < held_out.rmse_line).all())
+        True
         """
         return estimate(
             self._obj,
@@ -224,6 +265,9 @@ class LSMAccessor:
             seed=seed,
             max_steps=max_steps,
             tolerance=tolerance,
+            window=window,
+            step=step,
+            holdout=holdout,
         )
 
     def identifiability(

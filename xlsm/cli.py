@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from xlsm import options
 from xlsm.errors import LSMError
 
 if TYPE_CHECKING:
@@ -113,8 +114,8 @@ def simulate(
 
     if parameters and values:
         raise typer.BadParameter("give either --parameters or --set, not both")
-    given: Any = _numbers(values, "--set")
-    depths = [_number(text, "--depth") for text in _names(depth)] if depth else None
+    given: Any = options.numbers(values, "--set")
+    depths = [options.number(text, "--depth") for text in options.names(depth)] if depth else None
     console = Console()
     with _plain_errors():
         store.check_output(out, overwrite)
@@ -122,7 +123,7 @@ def simulate(
         if parameters:
             given = store.open_input(parameters, None).load()
         with console.status("simulating"):
-            names = _names(outputs) if outputs else None
+            names = options.names(outputs) if outputs else None
             sim = ds.lsm.simulate(given, model=model, depth=depths, outputs=names)
             store.write_output(sim, out, overwrite)
     console.print(f"Wrote {', '.join(map(str, sim.data_vars))} to {out}", highlight=False)
@@ -148,6 +149,16 @@ def estimate(
     method: Annotated[str, typer.Option(help="auto, gauss_newton, adam or lbfgs.")] = "auto",
     starts: Annotated[int, typer.Option(min=1, help="Starting points to try.")] = 1,
     seed: Annotated[int, typer.Option(help="Seed of the random starting points.")] = 0,
+    window: Annotated[
+        str | None, typer.Option(help="Estimate each window of this length for itself, e.g. 7D.")
+    ] = None,
+    step: Annotated[
+        str | None, typer.Option(help="From window to window; by default a window's length.")
+    ] = None,
+    holdout: Annotated[
+        str | None,
+        typer.Option(help="Leave out observations and score on them: 50h, 0.25, 'every 5th day'."),
+    ] = None,
     workers: Annotated[
         int, typer.Option(min=0, help="Worker processes; 0 computes in this one.")
     ] = 0,
@@ -162,10 +173,12 @@ def estimate(
     """
     from xlsm import store, tables
 
-    wanted = _names(free)
-    errors = _errors(observed)
-    known = _numbers(fixed, "--fixed")
-    sizes = {name: _whole(n, "--chunk") for name, n in _numbers(chunk, "--chunk").items()}
+    wanted = options.names(free)
+    errors = options.errors(observed)
+    known = options.numbers(fixed, "--fixed")
+    chunks = options.numbers(chunk, "--chunk")
+    sizes = {name: options.whole(size, "--chunk") for name, size in chunks.items()}
+    left_out = options.share(holdout)
     console = Console()
     with _plain_errors():
         store.check_output(out, overwrite)
@@ -181,6 +194,9 @@ def estimate(
                 method=method,
                 starts=starts,
                 seed=seed,
+                window=window,
+                step=step,
+                holdout=left_out,
             )
             return result
 
@@ -200,6 +216,8 @@ def estimate(
     console.print(tables.estimate_table(est))
     for line in tables.residual_lines(est):
         console.print(line, markup=False, highlight=False)
+    if holdout:
+        console.print(tables.score_table(est))
     counts = tables.status_counts(est)
     said = ", ".join(f"{count:,} {word}" for word, count in counts.items())
     console.print(f"Wrote {out}: {said}", highlight=False)
@@ -208,47 +226,3 @@ def estimate(
         console.print(f"  {name}: {word}", markup=False, highlight=False)
     if named:
         raise typer.Exit(FLAGGED)
-
-
-def _names(text: str) -> list[str]:
-    """Split ``a,b,c``."""
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _number(text: str, option: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise typer.BadParameter(f"{option}: {text!r} is no number") from None
-
-
-def _whole(value: float, option: str) -> int:
-    if value != int(value):
-        raise typer.BadParameter(f"{option}: '{value:g}' is no whole number")
-    return int(value)
-
-
-def _numbers(text: str | None, option: str) -> dict[str, float]:
-    """Read ``a=1,b=2``."""
-    found = {}
-    for part in _names(text or ""):
-        name, equals, value = part.partition("=")
-        if not equals:
-            raise typer.BadParameter(f"{option}: expected NAME=NUMBER, got {part!r}")
-        found[name.strip()] = _number(value, option)
-    return found
-
-
-def _errors(text: str | None) -> list[str] | dict[str, float] | None:
-    """Read ``a=1,b``: standard errors, the usual ones where there is no number."""
-    from xlsm.variables import VARIABLES
-
-    if text is None:
-        return None
-    errors = {}
-    for part in _names(text):
-        name, equals, value = part.partition("=")
-        usual = VARIABLES[name].error if name in VARIABLES else None
-        # an unknown name is refused later, by the verb, which knows what it may have meant
-        errors[name.strip()] = _number(value, "--observed") if equals else usual or 1.0
-    return errors

@@ -15,6 +15,7 @@ from xlsm import models as presets
 from xlsm._version import __version__
 from xlsm.arguments import did_you_mean
 from xlsm.axes import time_text
+from xlsm.channels import Channel, channels, scored_outputs
 from xlsm.comparison import Comparison
 from xlsm.errors import DimensionError, LSMError, LSMWarning, ModelError, ParameterError
 from xlsm.estimate import estimate
@@ -22,10 +23,9 @@ from xlsm.free import Parameter, values_of, wanted_of
 from xlsm.holdout import split
 from xlsm.inputs import read_forcing, read_start, resolve
 from xlsm.model.model import Model
-from xlsm.scores import MEANINGS, Channel, channels, score_fit, score_parts, stacked
+from xlsm.scores import described, score_fit, score_parts, stacked
 from xlsm.simulate import simulate
 from xlsm.validate import observed_errors
-from xlsm.variables import OBSERVABLES, VARIABLES
 
 __all__ = ["compare"]
 
@@ -76,7 +76,7 @@ def compare(
     Comparison
         A named tuple. ``estimates`` is a dict: for each model what ``ds.lsm.estimate`` gave. It
         is ready for ``ds.lsm.simulate`` and ``ds.lsm.plot.fit``. ``scores`` is a Dataset with
-        ``rmse``, ``bias``, ``r2`` and ``samples`` (model, part, observable, ...), see
+        ``rmse``, ``bias``, ``r2``, ``kge`` and ``samples`` (model, part, observable, ...), see
         `xlsm.scores.score`, ``part`` being "fitted" or "held out" and ``observable`` with a
         label for each depth, "SoilTemp 0.05 m"; NaN where a model does not predict one. And by
         (model, ...): ``status``, ``cost``, ``observations``, ``bic``, ``reduced_chi_square``
@@ -126,6 +126,7 @@ def compare(
     fitted = set(observed_errors(observed, fit))
     series = [c for c in channels(whole) if any(p.predicts(c) for p in plans.values())]
     labels = [channel.label for channel in series]
+    held = np.arange(end) >= first
 
     estimates, rows = {}, []
     for name, plan in plans.items():
@@ -138,17 +139,13 @@ def compare(
         predicted = [channel for channel in series if plan.predicts(channel)]
         seen = [c.values.isel(time=slice(first)) for c in predicted if c.name in fitted]
         count = sum((values.notnull().sum("time") for values in seen), xr.DataArray(0))
-        parts = score_parts(sim, predicted, labels, first)
+        parts = score_parts(sim, predicted, labels, held, est["cost"])
         rows.append(parts.merge(score_fit(est, list(plan.free), count), compat="override"))
     scores = stacked(rows, "model")
     _warn_if_uneven(scores)
-    for name, (units, meaning) in MEANINGS.items():
-        scores[name].attrs = {"long_name": meaning} | ({"units": units} if units else {})
     times = [time_text(time) for time in ds["time"].values[[0, first - 1, first, end - 1]]]
-    scores = scores.transpose("model", "part", "observable", ...).assign_coords(
-        model=("model", np.array(list(plans), dtype=object)),
-        units=("observable", np.array([VARIABLES[c.name].units for c in series], dtype=object)),
-    )
+    scores = described(scores.transpose("model", "part", "observable", ...), series)
+    scores = scores.assign_coords(model=("model", np.array(list(plans), dtype=object)))
     return Comparison(
         scores.assign_attrs(
             source=f"xlsm {__version__}",
@@ -213,9 +210,8 @@ def _plans(
             _, values = values_of(wanted, fixed_of[name], model)
             read_forcing(whole, model)
             read_start(whole, model)
-        outputs = model.outputs({*wanted, *values})
-        scored = [n for n in outputs if n in OBSERVABLES and n in whole and n not in model.forcing]
-        plans[name] = _Plan(model, wanted, fixed_of[name], tuple(scored))
+        scored = scored_outputs(model, {*wanted, *values}, whole)
+        plans[name] = _Plan(model, wanted, fixed_of[name], scored)
     return plans
 
 

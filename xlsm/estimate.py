@@ -11,14 +11,17 @@ import xarray as xr
 from xlsm._version import __version__
 from xlsm.errors import ModelError, ParameterError
 from xlsm.free import Parameter, is_real
+from xlsm.holdout import held_out
 from xlsm.inference.invert import ERROR_BARS, METHODS, Status
 from xlsm.inputs import warn_if_shallow
+from xlsm.judge import judged
 from xlsm.model.model import Model
 from xlsm.pipeline.blocks import apply_blocks
 from xlsm.pipeline.inversion import Settings, estimate_block
 from xlsm.prepare import Likelihoods, Prepared, prepare
 from xlsm.variables import VARIABLES
 from xlsm.verdict import with_verdict
+from xlsm.windows import windows_of
 
 __all__ = ["VARIES", "estimate"]
 
@@ -50,6 +53,9 @@ def estimate(
     seed: int = 0,
     max_steps: int | None = None,
     tolerance: float | None = None,
+    window: Any = None,
+    step: Any = None,
+    holdout: Any = None,
 ) -> xr.Dataset:
     """Estimate parameters; see `xlsm.accessor.LSMAccessor.estimate`."""
     method, max_steps, tolerance = _method(method, starts, seed, max_steps, tolerance)
@@ -57,8 +63,21 @@ def estimate(
         raise ModelError(
             f"unknown error_bars {error_bars!r}: expected one of {', '.join(ERROR_BARS)}"
         )
-    ready = prepare(ds, free, observed=observed, fixed=fixed, model=model, likelihood=likelihood)
-    warn_if_shallow(ready.layout.problem.model, ds, ready.fixed | ready.guesses)
+    windows = windows_of(ds, window, step)
+    held = held_out(ds, holdout, windows)
+    ready = prepare(
+        ds,
+        free,
+        observed=observed,
+        fixed=fixed,
+        model=model,
+        likelihood=likelihood,
+        windows=windows,
+        held=held,
+        holdout=holdout,
+    )
+    model = ready.layout.problem.model
+    warn_if_shallow(model, ds, ready.fixed | ready.guesses, windows)
     settings = Settings(
         layout=ready.layout,
         method=method,
@@ -91,7 +110,8 @@ def estimate(
         },
         settings=settings,
     )
-    return _label(results, settings, ready)
+    est = _label(results, settings, ready)
+    return judged(est, ds, model, holdout, held, windows)
 
 
 def _method(

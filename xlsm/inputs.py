@@ -17,6 +17,7 @@ from xlsm.model.piece import Facts
 from xlsm.solar import read_elevation
 from xlsm.validate import find_variable, read_variable
 from xlsm.variables import VARIABLES
+from xlsm.windows import Windows, cut
 
 __all__ = ["read_forcing", "read_start", "resolve", "warn_if_shallow"]
 
@@ -25,8 +26,21 @@ __all__ = ["read_forcing", "read_start", "resolve", "warn_if_shallow"]
 LEVEL, START = "_level", "_start"
 
 
-def resolve(model: Model, ds: xr.Dataset) -> Model:
+def resolve(model: Model, ds: xr.Dataset, windows: Windows | None = None) -> Model:
     """Fill in what the data decide: the depth of ``grid="auto"``, the sensors that are followed.
+
+    Parameters
+    ----------
+    model : Model
+        As the caller gave it.
+    ds : Dataset
+        The record.
+    windows : Windows, optional
+        Stretches of it, if the model runs over these and not over the whole.
+
+    Returns
+    -------
+    Model
 
     Raises
     ------
@@ -40,12 +54,13 @@ def resolve(model: Model, ds: xr.Dataset) -> Model:
     >>> resolve(xlsm.Model(grid="auto"), ds).grid.nodes
     24
     """
-    return model.resolved(facts(ds))
+    return model.resolved(facts(ds, windows))
 
 
-def facts(ds: xr.Dataset) -> Facts:
-    """Collect what pieces may want to know of a Dataset."""
+def facts(ds: xr.Dataset, windows: Windows | None = None) -> Facts:
+    """Collect what pieces may want to know of a Dataset, or of windows of it."""
     step = time_step(ds)
+    times = windows.length if windows else ds.sizes["time"]
     known = {}
     for name in ("SoilTemp", "SoilMoist"):
         if name not in ds.variables:
@@ -59,7 +74,7 @@ def facts(ds: xr.Dataset) -> Facts:
             # two variables that share a coordinate have NaN at each other's depths
             there = profile.notnull().any([dim for dim in profile.dims if dim != "depth"]).values
         known[name] = tuple(sorted(map(float, metres[there])))
-    return Facts(step, step * (ds.sizes["time"] - 1), known)
+    return Facts(step, step * (times - 1), known)
 
 
 def _with_depth(ds: xr.Dataset, name: str) -> xr.DataArray:
@@ -71,8 +86,10 @@ def _with_depth(ds: xr.Dataset, name: str) -> xr.DataArray:
     return profile.drop_vars("depth", errors="ignore").rename({own[0]: "depth"})
 
 
-def read_forcing(ds: xr.Dataset, model: Model) -> tuple[list[xr.DataArray], list[tuple[str, ...]]]:
-    """Read all forcing of a model, in canonical units.
+def read_forcing(
+    ds: xr.Dataset, model: Model, windows: Windows | None = None
+) -> tuple[list[xr.DataArray], list[tuple[str, ...]]]:
+    """Read all forcing of a model, in canonical units, whole or cut into windows.
 
     Returns
     -------
@@ -89,7 +106,8 @@ def read_forcing(ds: xr.Dataset, model: Model) -> tuple[list[xr.DataArray], list
     arrays = []
     for name in model.forcing:
         try:
-            arrays.append(_read(ds, name, model))
+            # cut after it is read: the height of the sun is that of the time, in every window
+            arrays.append(cut(_read(ds, name, model), windows))
         except MissingVariableError as error:
             piece = next(piece for piece in model.pieces if name in piece.forcing)
             raise MissingVariableError(f"{error} ({type(piece).__name__} needs it.)") from error
@@ -128,17 +146,25 @@ def _level(profile: xr.DataArray, wanted: tuple[float, ...]) -> xr.DataArray:
     return profile.isel(depth=places).rename(depth=LEVEL).drop_vars(LEVEL)
 
 
-def read_start(ds: xr.Dataset, model: Model) -> tuple[list[xr.DataArray], list[tuple[str, ...]]]:
-    """Read what the initial state wants of the first time; as `read_forcing`."""
+def read_start(
+    ds: xr.Dataset, model: Model, windows: Windows | None = None
+) -> tuple[list[xr.DataArray], list[tuple[str, ...]]]:
+    """Read what the initial state wants of the first time, of each window; as `read_forcing`."""
     wanted = model.initial.observed
     if not wanted:
         return [], []
-    first = _level(_profile(ds, "SoilTemp"), wanted).isel(time=0, drop=True)
+    profile = _level(_profile(ds, "SoilTemp"), wanted)
+    first = cut(profile, windows).isel(time=0, drop=True)
     return [first.rename({LEVEL: START})], [(START,)]
 
 
-def warn_if_shallow(model: Model, ds: xr.Dataset, values: Mapping[str, xr.DataArray]) -> None:
-    """Warn of a column that the slowest wave of its record reaches through.
+def warn_if_shallow(
+    model: Model,
+    ds: xr.Dataset,
+    values: Mapping[str, xr.DataArray],
+    windows: Windows | None = None,
+) -> None:
+    """Warn of a column that the slowest wave of its record, or its windows, reaches through.
 
     Parameters
     ----------
@@ -148,6 +174,8 @@ def warn_if_shallow(model: Model, ds: xr.Dataset, values: Mapping[str, xr.DataAr
         The record.
     values : mapping of str to DataArray
         Parameters in use, first guesses of the free ones among them.
+    windows : Windows, optional
+        As of `resolve`.
 
     Warns
     -----
@@ -155,7 +183,7 @@ def warn_if_shallow(model: Model, ds: xr.Dataset, values: Mapping[str, xr.DataAr
         If the column is shallower than twice the damping depth of the record, and its bottom
         stands for the soil below.
     """
-    known = facts(ds)
+    known = facts(ds, windows)
     if not model.bottom.deep or known.duration < DAY:
         return
     if "thermal_diffusivity" in values:
@@ -173,8 +201,9 @@ def warn_if_shallow(model: Model, ds: xr.Dataset, values: Mapping[str, xr.DataAr
         enough = grid.top == 0 and AutoGrid().resolved(known).depth >= reach
         auto = ', or grid="auto"' if enough else ""
         warnings.warn(
-            f"the column ends at {grid.depth:g} m, but a wave as long as the record "
-            f"({known.duration / DAY:.0f} days) reaches deeper: use a grid that ends at "
+            f"the column ends at {grid.depth:g} m, but a wave as long as the "
+            f"{'windows' if windows else 'record'} ({known.duration / DAY:.0f} days) reaches "
+            f"deeper: use a grid that ends at "
             f"{math.ceil(10 * reach) / 10:g} m or below (twice its damping depth){auto}",
             LSMWarning,
             stacklevel=4,

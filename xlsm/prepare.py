@@ -11,6 +11,7 @@ import xarray as xr
 from xlsm.errors import ParameterError
 from xlsm.free import Parameter, bounds_of, values_of, wanted_of
 from xlsm.guesses import with_classical_guesses
+from xlsm.holdout import withheld, without
 from xlsm.inference.likelihood import LIKELIHOODS, Likelihood
 from xlsm.inference.problem import Problem
 from xlsm.inputs import read_forcing, read_start, resolve
@@ -28,6 +29,7 @@ from xlsm.validate import (
     read_variable,
     time_step,
 )
+from xlsm.windows import Windows, cut
 
 __all__ = ["Likelihoods", "Prepared", "prepare"]
 
@@ -70,17 +72,37 @@ def prepare(
     fixed: Mapping[str, Any] | xr.Dataset | None,
     model: str | Model | None,
     likelihood: Likelihoods = None,
+    windows: Windows | None = None,
+    held: np.ndarray[Any, Any] | None = None,
+    holdout: Any = None,
 ) -> Prepared:
-    """Read and check everything; see `xlsm.accessor.LSMAccessor.estimate`."""
-    model = resolve(model_of(fixed, model), ds)
-    wanted = with_classical_guesses(wanted_of(free), ds, model)
+    """Read and check everything; see `xlsm.accessor.LSMAccessor.estimate`.
+
+    Parameters
+    ----------
+    ds, free, observed, fixed, model, likelihood, holdout
+        As in `estimate`.
+    windows : Windows, optional
+        Into which the record is cut.
+    held : bool array, shape (time,), optional
+        Times whose observations are held out, see `xlsm.holdout.held_out`.
+
+    Returns
+    -------
+    Prepared
+    """
+    model = resolve(model_of(fixed, model), ds, windows)
+    wanted = with_classical_guesses(wanted_of(free), without(ds, held, windows), model)
     guesses, values = values_of(wanted, fixed, model)
+    # windows of an earlier estimate may begin where these do, and end elsewhere
+    guesses = [value.drop_vars("window_end", errors="ignore") for value in guesses]
+    values = {n: value.drop_vars("window_end", errors="ignore") for n, value in values.items()}
     errors = standard_errors(observed, ds, model, {*values, *wanted})
     if not model.surface.balanced and "Qg" not in errors:
         refuse_undetermined(wanted, fixed)
-    forcing, forcing_dims = read_forcing(ds, model)
-    start, start_dims = read_start(ds, model)
-    observations = {name: read_variable(ds, name) for name in errors}
+    forcing, forcing_dims = read_forcing(ds, model, windows)
+    start, start_dims = read_start(ds, model, windows)
+    observations = {name: cut(read_variable(ds, name), windows) for name in errors}
     metres = np.zeros(0)
     if "SoilTemp" in observations:
         observations["SoilTemp"], metres = _soil_temperatures(ds, model, observations["SoilTemp"])
@@ -88,9 +110,9 @@ def prepare(
     bounds = {spec.name: bounds_of(wanted[spec.name], spec) for spec in specs}
     places, means, stds = prior_inputs(treatment.prior for treatment in wanted.values())
     bars = [_by_channel(errors[name], name, metres) for name in errors]
-    inputs = [*forcing, *start, *observations.values(), *bars, *values.values(), *guesses]
-    inputs += [*means, *stds]
-    check_batch_dims(inputs, model.parameters)
+    numbers = [*bars, *values.values(), *guesses, *means, *stds]
+    check_batch_dims([*forcing, *start, *observations.values(), *numbers], model.parameters)
+    observations = withheld(observations, held, holdout, len(wanted))
     refuse_impossible(model, forcing, forcing_dims, values)
     series = [("time", "depth") if name == "SoilTemp" else ("time",) for name in errors]
     layout = Layout(
@@ -102,16 +124,15 @@ def prepare(
         log_scale=tuple(spec.scale == "log" for spec in specs),
         priors=places,
     )
-    numbers = len(values) + len(guesses) + len(means) + len(stds)
     return Prepared(
         layout=layout,
-        inputs=inputs,
+        inputs=[*forcing, *start, *observations.values(), *numbers],
         core_dims=[
             *forcing_dims,
             *start_dims,
             *series,
             *(("depth",) if name == "SoilTemp" else () for name in errors),
-            *[()] * numbers,
+            *[()] * (len(numbers) - len(bars)),
         ],
         specs=specs,
         fixed=values,

@@ -27,8 +27,9 @@ from xlsm.validate import (
     time_step,
 )
 from xlsm.variables import OBSERVABLES, attributes
+from xlsm.windows import Windows
 
-__all__ = ["complete", "model_of", "simulate"]
+__all__ = ["complete", "model_of", "run", "simulate"]
 
 #: Depths (m) simulated where neither the caller nor the Dataset names any.
 USUAL_DEPTHS = (0.0, 0.05, 0.1, 0.2, 0.5)
@@ -60,10 +61,43 @@ def simulate(
     values = complete(parameter_values(parameters, model), model)
     metres = _depths(ds, depth, model)
     names = _outputs(outputs, model, values)
-    settings = Settings(model, tuple(values), names, tuple(map(float, metres)), time_step(ds))
     warn_if_shallow(model, ds, values)
-    forcing, forcing_dims = read_forcing(ds, model)
-    start, start_dims = read_start(ds, model)
+    return run(ds, model, values, names, metres)
+
+
+def run(
+    ds: xr.Dataset,
+    model: Model,
+    values: Mapping[str, xr.DataArray],
+    names: tuple[str, ...],
+    metres: np.ndarray[Any, Any],
+    windows: Windows | None = None,
+) -> xr.Dataset:
+    """Run a model over a record, or over windows of it.
+
+    Parameters
+    ----------
+    ds : Dataset
+        With the forcing.
+    model : Model
+        Resolved.
+    values : mapping of str to DataArray
+        All its parameters, (...).
+    names : tuple of str
+        What to give.
+    metres : array, shape (depth,)
+        Depths (m) of SoilTemp.
+    windows : Windows, optional
+        Each starts from its own initial state.
+
+    Returns
+    -------
+    Dataset
+        (..., time, ...), in windows (..., window, time, ...), where time has no labels.
+    """
+    settings = Settings(model, tuple(values), names, tuple(map(float, metres)), time_step(ds))
+    forcing, forcing_dims = read_forcing(ds, model, windows)
+    start, start_dims = read_start(ds, model, windows)
     check_batch_dims([*forcing, *start, *values.values()], model.parameters)
     refuse_impossible(model, forcing, forcing_dims, values)
     output_dims = [("time", "depth") if name == "SoilTemp" else ("time",) for name in names]

@@ -13,6 +13,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from xlsm.axes import time_text
 from xlsm.inference.invert import Status
 
 __all__ = [
@@ -22,6 +23,8 @@ __all__ = [
     "new_table",
     "number",
     "plus_minus",
+    "residual_lines",
+    "score_table",
     "status_counts",
     "units_of",
 ]
@@ -100,7 +103,7 @@ def _each(est: xr.Dataset) -> Table:
 def _spread(est: xr.Dataset) -> Table:
     many = est["status"].size
     table = new_table(
-        f"Estimates of {many:,} stations, and their median standard error",
+        f"Estimates of {many:,} {_kind(est)}, and their median standard error",
         ("parameter",),
         ("5 %", "median", "95 %", "std"),
     )
@@ -129,11 +132,13 @@ def _stations(est: xr.Dataset, chosen: Iterable[int] | None = None) -> Iterator[
         index = dict(zip(dims, map(int, np.unravel_index(flat, shape)), strict=True))
         one = est.isel(index)
         yield (
-            ", ".join(
-                str(one[d].values) if d in one.coords else f"{d} {i}" for d, i in index.items()
-            ),
+            ", ".join(_name(one[d]) if d in one.coords else f"{d} {i}" for d, i in index.items()),
             one,
         )
+
+
+def _name(label: xr.DataArray) -> str:
+    return time_text(label.values) if label.dtype.kind == "M" else str(label.values)
 
 
 def residual_lines(est: xr.Dataset) -> list[str]:
@@ -149,10 +154,38 @@ def residual_lines(est: xr.Dataset) -> list[str]:
     for part in est.attrs["observed"].split(", "):
         name, _, error = part.partition("=")
         residual = est[f"residual_std_{name}"]
-        many = f", median of {residual.size} stations" if residual.size > 1 else ""
+        many = f", median of {residual.size} {_kind(est)}" if residual.size > 1 else ""
         value = f"{float(residual.median()):.3g} {residual.units}{many}"
         lines.append(f"{name}: RMS residual {value}, stated error {error}")
     return lines
+
+
+def _kind(est: xr.Dataset) -> str:
+    """Say what is counted."""
+    return "windows" if "window" in est["status"].dims else "stations"
+
+
+def score_table(est: xr.Dataset) -> Table:
+    """Show how an estimate fares on what it was fitted to and on what was held out.
+
+    Parameters
+    ----------
+    est : Dataset
+        As ``ds.lsm.estimate(..., holdout=...)`` gives it, any batch dimensions.
+    """
+    many = est["status"].size
+    table = new_table(
+        "Scores" + (f", medians of {many:,} {_kind(est)}" if many > 1 else ""),
+        ("observable",),
+        ("RMSE fitted", "held out", "of a line", "KGE held out"),
+    )
+    table.add_column("units")
+    middle = est[["rmse", "rmse_line", "kge"]].median(est["status"].dims)
+    for label, units in zip(est["observable"].values, est["units"].values, strict=True):
+        fitted, held = (middle.sel(observable=label, part=part) for part in ("fitted", "held out"))
+        shown = (fitted["rmse"], held["rmse"], held["rmse_line"], held["kge"])
+        table.add_row(str(label), *(f"{float(value):.3g}" for value in shown), str(units))
+    return table
 
 
 def status_counts(est: xr.Dataset) -> dict[str, int]:

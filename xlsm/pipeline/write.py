@@ -20,8 +20,9 @@ def to_zarr(
     options = dict(storage_options) if storage_options else None
     # a ragged last block would otherwise decide the chunks of the store
     regular = ds.chunk({dim: max(sizes) for dim, sizes in ds.chunksizes.items()})
-    # Zarr has a specification for strings of variable length only
-    texts = {n: c.astype(object) for n, c in regular.coords.items() if c.dtype.kind == "U"}
+    # Zarr has a specification for strings of variable length only; names, and dates of other
+    # calendars, are encoded by looking at them
+    texts = {n: c.compute().astype(object) for n, c in ds.coords.items() if c.dtype.kind in "UO"}
     regular = regular.assign_coords(texts)
     # zarr's own fill value is zero, and a status that was never written would read "converged"
     encoding = {

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["fit"]
 
-CORE = {"time", "depth", "parameter", "parameter_"}
+CORE = {"time", "depth", "parameter", "parameter_", "part", "observable"}
 #: From this many pairs of panels on they stand in two columns.
 TWO_COLUMNS = 4
 
