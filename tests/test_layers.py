@@ -53,6 +53,7 @@ VERBS = {
     "xlsm.longwave",
     "xlsm.prepare",
     "xlsm.priors",
+    "xlsm.profiles",
     "xlsm.measures",
     "xlsm.scores",
     "xlsm.simulate",

@@ -18,6 +18,7 @@ from xlsm.model.model import Model
 from xlsm.pipeline.write import to_zarr
 from xlsm.plot.accessor import PlotAccessor
 from xlsm.prepare import Likelihoods
+from xlsm.profiles import profile
 from xlsm.simulate import simulate
 
 __all__ = ["LSMAccessor"]
@@ -391,6 +392,80 @@ class LSMAccessor:
             free=free,
             observed=observed,
             model=model,
+        )
+
+    def profile(
+        self,
+        est: xr.Dataset,
+        parameter: str,
+        *,
+        free: Iterable[str] | Mapping[str, Parameter] | None = None,
+        observed: str | Iterable[str] | Mapping[str, Any] | None = None,
+        likelihood: Likelihoods = None,
+        points: int = 21,
+        reach: float = 4.0,
+    ) -> xr.Dataset:
+        """Trace how the cost rises along one parameter while all others make way.
+
+        An error bar is the curvature of the cost at its minimum. Where the valley is lopsided, ends
+        at a bound or has a second bottom, its profile tells more: the parameter is held at a
+        series of values, and the others are estimated anew for each, all in one call.
+
+        Parameters
+        ----------
+        est : Dataset
+            What ``estimate`` gave for this Dataset.
+        parameter : str
+            One of those that were estimated.
+        free : iterable of str or mapping of str to Parameter, optional
+            The free parameters with their bounds and priors, if the estimate had any.
+        observed : str, iterable of str, or mapping of str to float or DataArray, optional
+            By default what the estimate was fitted to.
+        likelihood : str, Likelihood or mapping, optional
+            As in `estimate`.
+        points : int, optional
+            Values along the parameter.
+        reach : float, optional
+            How far they go to either side, in standard errors; from bound to bound where there
+            are none.
+
+        Returns
+        -------
+        Dataset
+            The parameter and ``rise`` (..., point), twice the rise of the cost above its minimum;
+            ``lower`` and ``upper`` (..., level), the ends of the 68 and the 95 % interval, NaN
+            where the profile does not rise enough; and the other parameters along it. Where the
+            errors of the estimate were widened for what the residuals showed, so is the profile.
+
+        Raises
+        ------
+        LSMError
+            If `est` is no estimate, or has not this parameter, or no other.
+
+        Notes
+        -----
+        The interval holds the values that a likelihood-ratio test would not reject (Venzon &
+        Moolgavkar 1988, Appl. Stat. 37, 87-94).
+
+        Examples
+        --------
+        >>> import xlsm
+        >>> ds = xlsm.tutorial.open_dataset("huang2025")
+        >>> free = ["thermal_conductivity", "heat_capacity"]
+        >>> est = ds.lsm.estimate(free, observed={"SoilTemp": 0.1}, model="huang2025")
+        >>> trace = ds.lsm.profile(est, "heat_capacity", points=7)
+        >>> trace.sizes["point"], trace.sizes["level"]
+        (7, 2)
+        """
+        return profile(
+            self._obj,
+            est,
+            parameter,
+            free=free,
+            observed=observed,
+            likelihood=likelihood,
+            points=points,
+            reach=reach,
         )
 
     @property

@@ -53,9 +53,10 @@ class Parameter:
                 f"prior must be an xlsm.Normal, xlsm.LogNormal or xlsm.Uniform; got {self.prior!r}"
             )
         if isinstance(self.prior, Uniform):
-            if self.bounds is not None:
+            same = (self.prior.lower, self.prior.upper)
+            if self.bounds not in (None, same):
                 raise ParameterError("bounds and a Uniform prior say the same: leave one out")
-            object.__setattr__(self, "bounds", (self.prior.lower, self.prior.upper))
+            object.__setattr__(self, "bounds", same)
         guess = self.initial
         if guess is not None and not (
             is_real(guess) and (isinstance(guess, xr.DataArray) or np.ndim(guess) == 0)

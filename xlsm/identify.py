@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -22,7 +23,7 @@ from xlsm.validate import depths, find_variable, parameter_values
 from xlsm.variables import VARIABLES
 from xlsm.words import identifiability_in_words, worth_in_words
 
-__all__ = ["data_worth", "identifiability"]
+__all__ = ["data_worth", "identifiability", "observed_by"]
 
 #: Depths (m) at which a further thermometer is thought of.
 USUAL_DEPTHS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5)
@@ -188,13 +189,13 @@ def _look(
             f"{', '.join(missing)}: free, but without a value to look at. Give one in parameters"
         )
     wanted = {
-        name: Parameter(treatment.bounds, values[name], _gaussian(treatment))
+        name: dataclasses.replace(treatment, initial=values[name])
         for name, treatment in treatments.items()
     }
     fixed = {name: value for name, value in values.items() if name not in wanted}
     known = set(complete(values, model)) | set(values)
     if observed is None and isinstance(parameters, xr.Dataset) and "observed" in parameters.attrs:
-        observed = _observed_by(parameters)
+        observed = observed_by(parameters)
     errors = standard_errors(observed, ds, model, known)
     planned, channels, labels = _with_candidates(ds, values, model, errors, candidates, known)
     ready = prepare(planned, wanted, observed=channels, fixed=fixed, model=model)
@@ -265,12 +266,7 @@ def _free(
     return wanted_of(list(values))
 
 
-def _gaussian(treatment: Parameter) -> Any:
-    """Give a prior that is no matter of bounds."""
-    return treatment.prior if treatment.prior is None or treatment.bounds is None else None
-
-
-def _observed_by(est: xr.Dataset) -> dict[str, Any]:
+def observed_by(est: xr.Dataset) -> dict[str, Any]:
     """Read what an estimate was fitted to."""
     errors: dict[str, Any] = {}
     for part in est.attrs["observed"].split(", "):
