@@ -46,6 +46,10 @@ def main() -> None:
     print("|---|---|---|---|")
     for row in rows:
         print("| " + " | ".join(row) + " |")
+    print(f"\n| beside an inversion, of {stations} stations | xlsm | in Jacobians |")
+    print("|---|---|---|")
+    for row in _judgement(rounds, stations):
+        print("| " + " | ".join(row) + " |")
 
 
 def _against_numba(rounds: int, stations: int) -> list[tuple[str, ...]]:
@@ -121,6 +125,25 @@ def _against_torch(rounds: int, steps: int) -> list[tuple[str, ...]]:
     ratio = seconds / (statistics.median(mine) / LANES)
     shown = f"{seconds:.2f} s" + ("" if steps == case.TIMES - 1 else f" (from {steps} steps)")
     return [(name, text, shown, f"{ratio:.2g}")]
+
+
+def _judgement(rounds: int, stations: int) -> list[tuple[str, ...]]:
+    """Say what it costs to judge an estimate, in evaluations of the Jacobian of the same batch."""
+    ours = Contender(case.ensemble(stations), LANES)
+    rows = []
+    for name, function in {
+        "error bars that look at the residuals": ours.appraisal,
+        "identifiability": ours.sensitivities,
+    }.items():
+        function(), ours.jacobian_in_groups()  # compile and warm up
+        pairs = [
+            (_times(function, 1)[0], _times(ours.jacobian_in_groups, 1)[0]) for _ in range(rounds)
+        ]
+        ratios = sorted(mine / jacobian for mine, jacobian in pairs)
+        cost = _figure(statistics.median(mine for mine, _ in pairs) / stations, "us")
+        spread = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+        rows.append((name, cost, spread))
+    return rows
 
 
 def _cold(smoke: bool) -> list[tuple[str, ...]]:

@@ -14,9 +14,13 @@ import xarray as xr
 
 import xlsm
 from benchmarks import case
+from xlsm.inference.fisher import sensitivity
+from xlsm.inference.groups import in_groups
 from xlsm.inference.invert import invert
 from xlsm.inference.objective import cost, normal_equations
-from xlsm.inference.problem import Data, Problem
+from xlsm.inference.problem import Data, Problem, per_station
+from xlsm.inference.residuals import behaviour
+from xlsm.inference.sensitivity import sandwich
 from xlsm.model import column
 
 __all__ = ["Contender", "dataset"]
@@ -65,6 +69,17 @@ class Contender:
                 jax.value_and_grad(lambda point: cost(PROBLEM, self.data, point).sum())
             )
             self.equations = jax.jit(partial(normal_equations, PROBLEM))
+            self.grouped = jax.jit(self._in_groups(partial(normal_equations, PROBLEM)))
+            self.appraise = jax.jit(self._in_groups(_appraise))
+
+    def _in_groups(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def of_all(data: Data, point: jax.Array) -> Any:
+            def some(pick: Callable[[jax.Array], jax.Array]) -> Any:
+                return function(per_station(data, pick), pick(point))
+
+            return in_groups(some, self.stations, self.lanes)
+
+        return of_all
 
     def _wait(self, function: Callable[..., Any], *arguments: Any) -> Any:
         with jax.enable_x64(True):
@@ -82,6 +97,20 @@ class Contender:
         """Misfit, gradient and J^T J of every station by forward tangents."""
         return self._wait(self.equations, self.data, self.point)
 
+    def jacobian_in_groups(self) -> Any:
+        """Do it for many stations, as many at a time as are worked on together."""
+        return self._wait(self.grouped, self.data, self.point)
+
+    def appraisal(self) -> Any:
+        """Statistics of the residuals and the matrices of the error bars."""
+        return self._wait(self.appraise, self.data, self.point)
+
+    def sensitivities(self) -> Any:
+        """All that an identifiability analysis wants to know."""
+        observed = (True,) * len(case.OBSERVED_DEPTHS)
+        look = partial(sensitivity, PROBLEM, observed=observed, lanes=self.lanes)
+        return self._wait(look, self.data, self.point)
+
     def inversion(self, tolerance: float = 1e-8) -> np.ndarray[Any, Any]:
         """Estimate all parameters of every station, (station, parameter)."""
         with jax.enable_x64(True):
@@ -97,6 +126,11 @@ class Contender:
                 lanes=self.lanes,
             )
             return np.asarray(result.values).T
+
+
+def _appraise(data: Data, point: jax.Array) -> Any:
+    seen = behaviour(PROBLEM, data, point)
+    return seen, sandwich(PROBLEM, data, point, seen, at_least=1.0)
 
 
 def dataset(ensemble: case.Ensemble) -> xr.Dataset:
