@@ -156,7 +156,9 @@ class LSMAccessor:
             ``limit_reached`` (give ``max_steps``), 4 ``no_observations``, 5
             ``too_few_observations``, 6 ``forcing_gap``, 7 ``missing_parameter``, 8
             ``non_finite_cost``, 9 ``implausible_values``, such as a fill value, 10
-            ``no_initial_profile``, where the model starts from an observed one.
+            ``no_initial_profile``, where the model starts from an observed one, 11
+            ``impossible_estimate``, one that the data contradict: a porosity below the observed
+            SoilMoist, which wants a lower bound, ``xlsm.Parameter(bounds=(0.42, 0.6))``.
 
         Raises
         ------

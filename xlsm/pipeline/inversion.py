@@ -72,13 +72,16 @@ def estimate_block(*arrays: Any, settings: Settings, size: int) -> tuple[np.ndar
             # the width decides the last bits: one for single stations, one for all batches
             lanes=1 if size * settings.starts == 1 else lanes,
         )
-    known = {**data.fixed, **dict(zip(problem.free, np.asarray(result.values), strict=True))}
+    known: dict[str, Any] = {**data.fixed}
     bad |= impossible(problem.model, block.forcing, known, bad.size)
+    known |= zip(problem.free, np.asarray(result.values), strict=True)
+    ended = impossible(problem.model, block.forcing, known, bad.size) & ~bad
     refused = {
-        name: np.where(bad, np.nan, getattr(result, name))
+        name: np.where(bad | ended, np.nan, getattr(result, name))
         for name in ("values", "std", "covariance", "cost", "residual_std")
     }
     status = np.where(bad, np.int8(Status.implausible_values), result.status)
+    status = np.where(ended, np.int8(Status.impossible_estimate), status)
     result = result._replace(status=status, **refused)
     return tuple(from_batch(values, block.shape) for values in result)
 
