@@ -11,7 +11,15 @@ import pytest
 import xarray as xr
 from twins import assert_identical_numbers, forcing
 
-from xlsm import Model, Parameter, SkinLayer, Status, UniformGrid, WindExchange, models
+from xlsm import (
+    Model,
+    Parameter,
+    SkinLayer,
+    Status,
+    UniformGrid,
+    WindExchange,
+    models,
+)
 from xlsm.compare import compare
 from xlsm.comparison import Comparison
 from xlsm.errors import (
@@ -25,7 +33,7 @@ from xlsm.errors import (
 )
 from xlsm.holdout import split
 from xlsm.inputs import resolve
-from xlsm.scores import channels, score
+from xlsm.scores import channels, score, score_parts
 
 GRID = UniformGrid(depth=0.6, nodes=13)
 SKIN = Model(grid=GRID, surface=SkinLayer())
@@ -371,6 +379,36 @@ def test_one_station_is_shown_in_tables(result):
     assert html.count("<table") == 3
     assert "skin &amp; wind" in html
     assert "skin & wind" not in html
+
+
+def test_what_a_model_does_not_predict_is_a_dash_with_a_footnote(result):
+    assert result.scores.predicted.all()
+    scores = result.scores.isel(station=ALIVE).copy(deep=True)
+    whole = Comparison(scores, result.estimates)
+    assert "not predicted" not in repr(whole) + whole._repr_html_()
+    at = {"model": "skin", "observable": "LWup"}
+    scores["predicted"].loc[at] = False
+    scores["rmse"].loc[at] = np.nan
+    scores["rmse"].loc[{"model": "skin & wind", "observable": "Qturb"}] = np.nan
+    part = Comparison(scores, result.estimates)
+    held = repr(part).partition("RMSE, held out")[2]
+    rows = {line.split()[0]: line.split() for line in held.splitlines() if "(" in line}
+    assert rows["LWup"][-2:] == [
+        "–",
+        f"{scores.rmse.sel(part='held out').loc[{**at, 'model': 'skin & wind'}]:.3f}",
+    ]
+    assert rows["Qturb"][-1] == "nan"  # predicted, but there is no number
+    assert repr(part).splitlines()[-1].startswith("– not predicted by this model")
+    assert part._repr_html_().count("<td>–</td>") == 2
+    assert "<div>– not predicted by this model" in part._repr_html_()
+
+
+def test_only_what_is_not_predicted_is_marked(record):
+    one = record.isel(station=ALIVE)
+    predicted = [channel for channel in channels(one) if channel.name == "SoilTemp"]
+    found = score_parts(one, predicted, LABELS, FITTED)
+    assert found.predicted.values.tolist() == [True, True, False, False, False]
+    assert (found.rmse.isnull().all("part") == ~found.predicted).all()
 
 
 def test_many_stations_are_shown_as_a_dataset(result):

@@ -78,7 +78,8 @@ def compare(
         is ready for ``ds.lsm.simulate`` and ``ds.lsm.plot.fit``. ``scores`` is a Dataset with
         ``rmse``, ``bias``, ``r2`` and ``samples`` (model, part, observable, ...), see
         `xlsm.scores.score`, ``part`` being "fitted" or "held out" and ``observable`` with a
-        label for each depth, "SoilTemp 0.05 m"; NaN where a model does not predict one. And by
+        label for each depth, "SoilTemp 0.05 m"; NaN where a model does not predict one, which
+        ``predicted`` (model, observable) says, and tables show as a dash. And by
         (model, ...): ``status``, ``cost``, ``observations``, ``bic``, ``reduced_chi_square``
         and ``at_bound``, the names of the parameters that ended at a bound;
         ``free_parameters`` (model). A station that could not be fitted is NaN.

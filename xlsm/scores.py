@@ -21,6 +21,7 @@ MEANINGS = {
     "bias": ("", "mean of simulated minus observed"),
     "r2": ("1", "coefficient of determination, 1 - sum of squares over that about the mean"),
     "samples": ("1", "number of times that are scored"),
+    "predicted": ("", "whether the model predicts it, and is not told it"),
     "free_parameters": ("1", "number of parameters that were estimated"),
     "observations": ("1", "number of observations that were fitted"),
     "reduced_chi_square": ("1", "2 cost / (observations - free_parameters)"),
@@ -150,7 +151,7 @@ def score_parts(
     Returns
     -------
     Dataset
-        As `score`, (observable, part, ...).
+        As `score`, (observable, part, ...), and ``predicted`` (observable).
     """
     rows = []
     for channel in predicted:
@@ -162,12 +163,13 @@ def score_parts(
             for part in (slice(first), slice(first, None))
         ]
         rows.append(stacked(parts, "part"))
-    found = stacked(rows, "observable").assign_coords(
+    found = stacked(rows, "observable").assign(predicted=("observable", [True] * len(rows)))
+    found = found.assign_coords(
         part=("part", np.array(["fitted", "held out"], dtype=object)),
         observable=("observable", np.array([c.label for c in predicted], dtype=object)),
     )
     wanted = np.array(labels, dtype=object)
-    return found.reindex(observable=wanted, fill_value={"samples": 0})
+    return found.reindex(observable=wanted, fill_value={"samples": 0, "predicted": False})
 
 
 def stacked(rows: Sequence[xr.Dataset], dim: str) -> xr.Dataset:
