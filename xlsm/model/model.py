@@ -19,7 +19,7 @@ from xlsm.model.soil import Soil, UniformSoil
 from xlsm.model.solvers import Enthalpy, Jacobi, Modal, Solver, Tridiagonal
 from xlsm.model.stepping import BackwardEuler, Stepping
 from xlsm.model.surface import BareSurface, EnergyBalance, Surface
-from xlsm.model.text import call, html, plain
+from xlsm.model.text import html, plain
 from xlsm.model.turbulence import ConstantExchange, Turbulence
 
 __all__ = ["Model"]
@@ -111,9 +111,6 @@ class Model:
 
     def __repr__(self) -> str:
         return plain(self)
-
-    def __str__(self) -> str:
-        return call(self)  # one line, for messages
 
     def _repr_html_(self) -> str:
         return html(self)

@@ -77,7 +77,7 @@ def number(value: float) -> str:
 
 
 def plain(model: Model) -> str:
-    """Write a model as text of at most `WIDTH` columns: what ``repr`` gives.
+    """Write a model as text of at most `WIDTH` columns: what ``print`` and ``repr`` give.
 
     Examples
     --------
