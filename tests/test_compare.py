@@ -145,6 +145,7 @@ def test_a_dead_station_is_nan_and_spoils_no_other(record, result):
 # ---------------------------------------------------------------------------- the numbers
 
 
+@pytest.mark.filterwarnings("ignore::xlsm.errors.FlaggedWarning")  # one station is dead
 def test_it_is_what_one_would_do_by_hand(record, result):
     """Fit the times before, run through the whole record, and take plain NumPy means."""
     for name, model in MODELS.items():

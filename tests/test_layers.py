@@ -48,6 +48,7 @@ VERBS = {
     "xlsm.holdout",
     "xlsm.identify",
     "xlsm.longwave",
+    "xlsm.notices",
     "xlsm.scores",
     "xlsm.simulate",
     "xlsm.sky",

@@ -71,6 +71,8 @@ class LSMAccessor:
         -----
         LSMWarning
             If the column is shallower than twice the damping depth of the record.
+        FlaggedWarning
+            If forcing has gaps: from when on the result is NaN. Lazy data are not looked at.
 
         Raises
         ------
@@ -159,6 +161,14 @@ class LSMAccessor:
             ``no_initial_profile``, where the model starts from an observed one, 11
             ``impossible_estimate``, one that the data contradict: a porosity below the observed
             SoilMoist, which wants a lower bound, ``xlsm.Parameter(bounds=(0.42, 0.6))``.
+
+        Warns
+        -----
+        LSMWarning
+            If the column is shallower than twice the damping depth of the record.
+        FlaggedWarning
+            If stations have no estimate, or parameters ended at a bound: how many, which, and
+            what to do. A lazy result is not looked at.
 
         Raises
         ------

@@ -22,6 +22,7 @@ from xlsm.free import Parameter, values_of, wanted_of
 from xlsm.holdout import split
 from xlsm.inputs import read_forcing, read_start, resolve
 from xlsm.model.model import Model
+from xlsm.notices import unnoticed
 from xlsm.scores import MEANINGS, Channel, channels, score_fit, score_parts, stacked
 from xlsm.simulate import simulate
 from xlsm.validate import observed_errors
@@ -130,7 +131,7 @@ def compare(
 
     estimates, rows = {}, []
     for name, plan in plans.items():
-        with _naming(name):
+        with _naming(name), unnoticed():  # the scores tell
             est = estimate(
                 fit, plan.free, observed=observed, fixed=plan.fixed, model=plan.model, **options
             )

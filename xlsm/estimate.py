@@ -17,6 +17,7 @@ from xlsm.inference.objective import Problem
 from xlsm.inputs import read_forcing, read_start, resolve, warn_if_shallow
 from xlsm.model.model import Model
 from xlsm.model.parameters import ParameterSpec
+from xlsm.notices import estimate_notice, notify
 from xlsm.observing import refuse_undetermined, standard_errors
 from xlsm.pipeline.blocks import apply_blocks
 from xlsm.pipeline.impossible import refuse_impossible
@@ -124,7 +125,9 @@ def estimate(
         },
         settings=settings,
     )
-    return _label(results, settings, values, specs)
+    est = _label(results, settings, values, specs)
+    notify(estimate_notice(est))
+    return est
 
 
 def _method(
