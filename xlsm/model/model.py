@@ -11,7 +11,8 @@ import jax
 
 from xlsm.errors import ModelError
 from xlsm.model.bottom import Bottom, FixedTemperature
-from xlsm.model.grid import AutoGrid, Grid, UniformGrid
+from xlsm.model.data_grid import AutoGrid
+from xlsm.model.grid import Grid, UniformGrid
 from xlsm.model.initial import Initial, UniformInitial
 from xlsm.model.parameters import ParameterSpec
 from xlsm.model.piece import Facts, Piece, from_text, to_text

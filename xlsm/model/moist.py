@@ -12,7 +12,8 @@ import numpy as np
 
 from xlsm.errors import ModelError, ParameterError
 from xlsm.model import conductivity as law
-from xlsm.model.grid import AutoGrid, Grid, SensorGrid
+from xlsm.model.data_grid import AutoGrid, SensorGrid
+from xlsm.model.grid import Grid
 from xlsm.model.moist_conductivity import JohansenConductivity, MoistConductivity
 from xlsm.model.parameters import ParameterSpec
 from xlsm.model.piece import Facts

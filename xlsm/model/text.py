@@ -40,7 +40,8 @@ def call(value: Any) -> str:
 
     Examples
     --------
-    >>> from xlsm.model.initial import ObservedInitial, SpunUp
+    >>> from xlsm.model.initial import ObservedInitial
+    >>> from xlsm.model.spin_up import SpunUp
     >>> call(SpunUp(days=5, initial=ObservedInitial()))
     'SpunUp(days=5, initial=ObservedInitial())'
     """
