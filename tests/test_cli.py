@@ -17,6 +17,7 @@ import xlsm
 from xlsm import store, tables
 from xlsm.cli import app
 from xlsm.demo import make_room
+from xlsm.notices import unnoticed
 
 TRUTH = {"albedo": 0.2, "combined_transfer_coefficient": 25.0}
 FIXED = "thermal_conductivity=0.8,heat_capacity=2.2e6,deep_temperature=293,emissivity=0.95"
@@ -88,6 +89,28 @@ class TestCheck:
         assert "--time FROM/TO" in said(run("check", "gap.nc"))
         assert run("check", "gap.nc", "--time", "2012-05-02/").exit_code == 0
 
+    def test_what_is_called_otherwise_is_renamed(self, here: Path) -> None:
+        ds = xlsm.tutorial.open_dataset("huang2025")
+        ds["RadT"] = ds.Tair
+        ds.rename(time="hour").to_netcdf("other.nc", engine="h5netcdf")
+        found = said(run("check", "other.nc", "--rename", "hour=time"))
+        assert "AvgSurfT: AvgSurfT is not in the Dataset, but 'RadT' may be it" in found
+        assert "Here, variables are renamed with --rename OLD=NEW." in found
+        both = ("--rename", "hour=time", "--rename", "RadT = AvgSurfT")
+        assert run("check", "other.nc", *both).exit_code == 0
+        for wrong, message in {
+            "RadT": "expected OLD=NEW, got 'RadT'",
+            "LST=AvgSurfT": "--rename LST=AvgSurfT: there is no LST; the data hold",
+            "RadT=Tair": "--rename RadT=Tair: Tair is there already",
+        }.items():
+            result = run("check", "other.nc", "--rename", wrong)
+            assert result.exit_code != 0
+            assert message in said(result)
+
+    def test_a_grid_is_made_for_the_record(self) -> None:
+        assert run("check", "huang2025", "--grid", "auto").exit_code == 0
+        assert "--grid: expected auto, got 'fine'" in said(run("check", "twin", "--grid", "fine"))
+
 
 class TestEstimate:
     def test_one_site_in_process(self, here: Path) -> None:
@@ -112,6 +135,8 @@ class TestEstimate:
         assert "Estimates of 6 stations" in result.output
         assert "5 converged, 1 no_observations" in result.output
         assert "S002: no_observations" in result.output
+        (warning,) = result.stderr.splitlines()
+        assert warning.startswith("Warning: 1 of 6 stations have no estimate: 1 no_observations (")
         est = xr.load_dataset("out.zarr", engine="zarr")
         assert est.status.values.tolist() == [0, 0, 4, 0, 0, 0]
         assert est.attrs["observed"] == "LWup=5"
@@ -248,8 +273,21 @@ class TestSimulate:
         np.testing.assert_array_equal(sim.SoilTemp, expected.SoilTemp)
         assert set(sim.data_vars) == {"SoilTemp", "LWup"}
 
+    def test_gaps_and_the_grid_of_the_record(self, here: Path) -> None:
+        ds = xlsm.tutorial.open_dataset("huang2025")
+        ds["Tair"][3] = np.nan
+        ds.rename(Tair="TA").to_netcdf("gap.nc", engine="h5netcdf")
+        options = ("--grid", "auto", "--rename", "TA=Tair", "--outputs", "SoilTemp")
+        result = run("simulate", "gap.nc", "sim.zarr", *options)
+        assert result.exit_code == 0, result.output
+        (warning,) = result.stderr.splitlines()  # one line, and no line of code
+        assert warning.startswith("Warning: the result is NaN from 2012-05-01T03:00:00 on, where")
+        model = xlsm.Model.from_json(xr.open_zarr("sim.zarr").attrs["model"])
+        assert model.grid.nodes == 24
+
     def test_with_estimates(self, here: Path, network: xr.Dataset, stations: Path) -> None:
-        est = network.lsm.estimate("albedo", observed="LWup")
+        with unnoticed():  # one is dead
+            est = network.lsm.estimate("albedo", observed="LWup")
         est.lsm.to_zarr("est.zarr")
         result = run("simulate", stations, "sim.zarr", "--parameters", "est.zarr")
         assert result.exit_code == 0, result.output
@@ -261,6 +299,9 @@ class TestSimulate:
         both = run("simulate", "twin", "s.zarr", "--set", "albedo=0.2", "--parameters", "e.zarr")
         assert both.exit_code == 2
         assert "not both" in both.output
+        grid = run("simulate", "twin", "s.zarr", "--parameters", "e.zarr", "--grid", "auto")
+        assert grid.exit_code == 2
+        assert "the estimates bring their model" in said(grid)
         result = run("simulate", "huang2025", "s.zarr", "--depth", "0,deep")
         assert result.exit_code == 2
         result = run("simulate", "huang2025", "s.zarr", "--set", "albedo=2")

@@ -26,7 +26,7 @@ from xlsm.errors import (
 )
 from xlsm.holdout import split
 from xlsm.inputs import resolve
-from xlsm.scores import score
+from xlsm.scores import score, score_parts
 
 GRID = UniformGrid(depth=0.6, nodes=13)
 SKIN = Model(grid=GRID, surface=SkinLayer())
@@ -138,6 +138,7 @@ def test_a_dead_station_is_nan_and_spoils_no_other(record, result):
 # ---------------------------------------------------------------------------- the numbers
 
 
+@pytest.mark.filterwarnings("ignore::xlsm.errors.FlaggedWarning")  # one station is dead
 def test_it_is_what_one_would_do_by_hand(record, result):
     """Fit the times before, run through the whole record, and take plain NumPy means."""
     for name, model in MODELS.items():
@@ -372,6 +373,37 @@ def test_one_station_is_shown_in_tables(result):
     assert html.count("<table") == 3
     assert "skin &amp; wind" in html
     assert "skin & wind" not in html
+
+
+def test_what_a_model_does_not_predict_is_a_dash_with_a_footnote(result):
+    assert result.scores.predicted.all()
+    scores = result.scores.isel(station=ALIVE).copy(deep=True)
+    whole = Comparison(scores, result.estimates)
+    assert "not predicted" not in repr(whole) + whole._repr_html_()
+    at = {"model": "skin", "observable": "LWup"}
+    scores["predicted"].loc[at] = False
+    scores["rmse"].loc[at] = np.nan
+    scores["rmse"].loc[{"model": "skin & wind", "observable": "Qturb"}] = np.nan
+    part = Comparison(scores, result.estimates)
+    held = repr(part).partition("RMSE, held out")[2]
+    rows = {line.split()[0]: line.split() for line in held.splitlines() if "(" in line}
+    assert rows["LWup"][-2:] == [
+        "–",
+        f"{scores.rmse.sel(part='held out').loc[{**at, 'model': 'skin & wind'}]:.3f}",
+    ]
+    assert rows["Qturb"][-1] == "nan"  # predicted, but there is no number
+    assert repr(part).splitlines()[-1].startswith("– not predicted by this model")
+    assert part._repr_html_().count("<td>–</td>") == 2
+    assert "<div>– not predicted by this model" in part._repr_html_()
+
+
+def test_only_what_is_not_predicted_is_marked(record):
+    one = record.isel(station=ALIVE)
+    predicted = [channel for channel in channels(one) if channel.name == "SoilTemp"]
+    held = np.arange(HOURS) >= FITTED
+    found = score_parts(one, predicted, LABELS, held, xr.DataArray(1.0))
+    assert found.predicted.values.tolist() == [True, True, False, False, False]
+    assert (found.rmse.isnull().all("part") == ~found.predicted).all()
 
 
 def test_many_stations_are_shown_as_a_dataset(result):

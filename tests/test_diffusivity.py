@@ -68,6 +68,14 @@ def assert_found(result, kappa=KAPPA, rtol=1e-9, estimators=ESTIMATORS):
 # ---------------------------------------------------------------------------- exact waves
 
 
+def test_the_one_to_trust_is_marked():
+    result = diffusivity(wave())
+    assert result.estimator[result.recommended].values.tolist() == ["harmonic"]
+    assert "Trust the harmonic estimator" in result.attrs["comment"]
+    assert "Horton, Wierenga & Nielsen (1983)" in result.attrs["comment"]
+    assert not diffusivity(wave(), estimators=["phase", "amplitude"]).recommended.any()
+
+
 def test_all_estimators_find_an_exact_wave():
     kappa = xr.DataArray(np.geomspace(1e-7, 2e-6, 12), dims="station")
     result = diffusivity(wave(kappa))
@@ -402,7 +410,9 @@ def test_other_coordinates_do_not_harm(ensemble):
         upper=1.0,
     ).assign(Rainf=("time", np.zeros(ensemble.time.size)))
     result = diffusivity(extra)
-    assert set(result.coords) == {"station", "latitude", "estimator", "upper", "lower"}
+    assert set(result.coords) == {
+        *("station", "latitude", "estimator", "recommended", "upper", "lower")
+    }
     xr.testing.assert_identical(result.drop_vars("latitude"), diffusivity(ensemble))
 
 

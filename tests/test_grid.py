@@ -14,7 +14,7 @@ import xlsm
 from benchmarks.case import STEFAN_BOLTZMANN
 from xlsm.errors import LSMWarning, MissingVariableError, ModelError
 from xlsm.inputs import warn_if_shallow
-from xlsm.model.grid import DAY, YEAR, damping_depth
+from xlsm.model.data_grid import DAY, YEAR, damping_depth
 from xlsm.model.piece import Facts
 
 LAND = {"thermal_conductivity": 0.8, "heat_capacity": 2.2e6}

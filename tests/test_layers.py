@@ -55,6 +55,7 @@ VERBS = {
     "xlsm.priors",
     "xlsm.profiles",
     "xlsm.measures",
+    "xlsm.notices",
     "xlsm.scores",
     "xlsm.simulate",
     "xlsm.sky",

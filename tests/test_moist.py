@@ -474,14 +474,27 @@ def _fail(*args, **kwargs):
     raise AssertionError("something was computed")
 
 
+TOO_FEW_PORES = {
+    "porosity": xlsm.Parameter(bounds=(0.15, 0.3)),
+    "quartz_fraction": xlsm.Parameter(bounds=(0.22, 1.0)),
+}
+
+
 def test_an_estimate_with_too_few_pores_is_flagged(twin):
-    free = {
-        "porosity": xlsm.Parameter(bounds=(0.15, 0.3)),
-        "quartz_fraction": xlsm.Parameter(bounds=(0.22, 1.0)),
-    }
-    est = twin.lsm.estimate(free, model=MODEL, fixed=KNOWN)
-    assert (est.status == xlsm.Status.implausible_values).all()
-    assert est.porosity.isnull().all()
+    est = twin.lsm.estimate(TOO_FEW_PORES, model=MODEL, fixed=KNOWN)
+    assert (est.status == xlsm.Status.impossible_estimate).all()
+    assert "impossible_estimate" in est.status.attrs["flag_meanings"].split()
+    for name in ("porosity", "porosity_std", "covariance", "cost", "residual_std_SoilTemp"):
+        assert est[name].isnull().all()
+
+
+def test_what_is_amiss_beside_an_impossible_estimate_is_told_first(twin):
+    spoilt = twin.copy(deep=True)
+    spoilt["SoilTemp"][0, 3, 0] = -9999.0
+    spoilt["Tair"][1, 3] = np.nan
+    est = spoilt.lsm.estimate(TOO_FEW_PORES, model=MODEL, fixed=KNOWN)
+    told = [xlsm.Status(code).name for code in est.status.values.tolist()]
+    assert told == ["implausible_values", "forcing_gap", "impossible_estimate"]
 
 
 def test_spikes_that_cannot_be_are_told_as_such():

@@ -183,6 +183,13 @@ class TestParameters:
         assert marked == {"not solved: no observations": [DEAD], "not solved: forcing gap": [GAP]}
         assert set(marked) < set(legend(fig))
 
+    @pytest.mark.parametrize("status", [s for s in Status if s > Status.not_identifiable])
+    def test_every_reason_has_its_mark(self, estimates, status) -> None:
+        est = estimates.copy(deep=True)
+        est["status"][0] = status
+        words = status.name.replace("_", " ")
+        assert f"not solved: {words}" in legend(est.lsm.plot.parameters("albedo"))
+
     def test_an_estimate_at_a_bound_is_marked(self, estimates) -> None:
         est = estimates.copy(deep=True)
         est["status"][0] = Status.at_bound

@@ -575,6 +575,24 @@ def test_check_of_good_data_has_no_problem():
     assert table.loc["Tair", "missing"] == 0
 
 
+def test_a_radiometric_temperature_is_known_by_its_other_name():
+    ds = good().rename(SoilTemp="RadT").isel(depth=0, drop=True).drop_vars("LWup")
+    row = check(ds).set_index("variable").loc["AvgSurfT"]
+    assert not row["found"]
+    assert "'RadT' may be it: then ds.rename({'RadT': 'AvgSurfT'})" in row["problem"]
+    assert check(ds.rename(RadT="AvgSurfT")).set_index("variable").problem["AvgSurfT"] == ""
+    with refuses(MissingVariableError, "AvgSurfT is not in", "ds.rename({'RadT': 'AvgSurfT'})"):
+        observed_errors("AvgSurfT", ds)
+    words = [
+        "'RadT' is no observable.",
+        "Did you mean 'AvgSurfT'? Then rename it: ds.rename({'RadT",
+    ]
+    with refuses(MissingVariableError, *words):
+        observed_errors("RadT", ds)
+    with refuses(MissingVariableError, "nothing to fit", "ds.rename({'RadT': 'AvgSurfT'})"):
+        observed_errors(None, ds)
+
+
 def test_check_shows_units_and_gaps():
     ds = good()
     ds["Tair"] = (ds["Tair"] - 273.15).assign_attrs(units="degC")

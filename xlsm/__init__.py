@@ -17,10 +17,11 @@ from xlsm.model.aerodynamics import BulkTransfer, ConstantTransfer, WindTransfer
 from xlsm.model.albedo import ConstantAlbedo, GivenAlbedo, ObservedAlbedo, SolarAlbedo
 from xlsm.model.bottom import AnnualTemperature, FixedTemperature, ObservedBottom, ZeroFlux
 from xlsm.model.bulk import SeparateExchange
+from xlsm.model.data_grid import AutoGrid, SensorGrid
 from xlsm.model.followed import ObservedSurface
 from xlsm.model.freezing import FreezingSoil
-from xlsm.model.grid import AutoGrid, SensorGrid, StretchedGrid, UniformGrid
-from xlsm.model.initial import ObservedInitial, ProfileInitial, SpunUp, UniformInitial
+from xlsm.model.grid import StretchedGrid, UniformGrid
+from xlsm.model.initial import ObservedInitial, ProfileInitial, UniformInitial
 from xlsm.model.latent import (
     BowenRatio,
     GivenLatent,
@@ -36,6 +37,7 @@ from xlsm.model.moist_conductivity import JohansenConductivity, LuConductivity
 from xlsm.model.radiation import GreyBody, PaperRadiation
 from xlsm.model.soil import UniformSoil
 from xlsm.model.solvers import Enthalpy, Jacobi, Modal, Tridiagonal
+from xlsm.model.spin_up import SpunUp
 from xlsm.model.stability import Louis, MoninObukhov, Neutral
 from xlsm.model.stepping import SDIRK2, BackwardEuler
 from xlsm.model.surface import BareSurface, SkinLayer

@@ -76,6 +76,8 @@ class LSMAccessor:
         -----
         LSMWarning
             If the column is shallower than twice the damping depth of the record.
+        FlaggedWarning
+            If forcing has gaps: from when on the result is NaN. Lazy data are not looked at.
 
         Raises
         ------
@@ -205,7 +207,17 @@ class LSMAccessor:
             ``limit_reached`` (give ``max_steps``), 4 ``no_observations``, 5
             ``too_few_observations``, 6 ``forcing_gap``, 7 ``missing_parameter``, 8
             ``non_finite_cost``, 9 ``implausible_values``, such as a fill value, 10
-            ``no_initial_profile``, where the model starts from an observed one.
+            ``no_initial_profile``, where the model starts from an observed one, 11
+            ``impossible_estimate``, one that the data contradict: a porosity below the observed
+            SoilMoist, which wants a lower bound, ``xlsm.Parameter(bounds=(0.42, 0.6))``.
+
+        Warns
+        -----
+        LSMWarning
+            If the column is shallower than twice the damping depth of the record.
+        FlaggedWarning
+            If stations have no estimate, or parameters ended at a bound: how many, which, and
+            what to do. A lazy result is not looked at.
 
         Raises
         ------

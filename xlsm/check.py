@@ -15,7 +15,7 @@ from xlsm.inputs import resolve
 from xlsm.model.model import Model
 from xlsm.pipeline.blocks import implausible
 from xlsm.units import check_plausible, in_canonical_units, units_of
-from xlsm.validate import check_core_dims, find_variable
+from xlsm.validate import called_otherwise, check_core_dims, find_variable
 from xlsm.variables import OBSERVABLES, VARIABLES
 
 __all__ = ["check"]
@@ -114,8 +114,14 @@ def _depth_row(ds: xr.Dataset, model: Model) -> dict[str, Any]:
 
 def _variable_row(ds: xr.Dataset, name: str, role: str) -> dict[str, Any]:
     row: dict[str, Any] = {"variable": name, "role": role, "found": name in ds.variables}
-    if not row["found"] and role == "observation":
-        return row  # none of them is needed
+    if not row["found"] and role == "observation":  # none of them is needed
+        others = called_otherwise(ds, name)
+        if others:
+            row["problem"] = (
+                f"{name} is not in the Dataset, but {others[0]!r} may be it: then "
+                f"ds.rename({{{others[0]!r}: {name!r}}}), for it is not read under its own name."
+            )
+        return row
     problems = []
     try:
         da = find_variable(ds, name)

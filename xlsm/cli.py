@@ -6,6 +6,7 @@ What a command needs beyond the verbs is imported inside it, so that ``xlsm --he
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,11 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from xlsm import options
-from xlsm.errors import LSMError
+from xlsm.errors import LSMError, LSMWarning
+from xlsm.options import errors_in, names_in, number_in, numbers_in, pairs_in, share_in, whole
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from xlsm.model.model import Model as LandModel
 
 __all__ = ["app"]
 
@@ -44,18 +47,52 @@ Out = Annotated[str, typer.Argument(metavar="OUT", help="Zarr store to write (pa
 Model = Annotated[
     str | None, typer.Option(help="Forward model: default, huang2025 or thermometers.")
 ]
+GridOption = Annotated[
+    str | None, typer.Option("--grid", help="auto: a column as deep as the record asks for.")
+]
+Rename = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A variable of IN by its own and by its right name, e.g. RadT=AvgSurfT; repeatable."
+    ),
+]
 Time = Annotated[str | None, typer.Option(help="Times to use, e.g. 2012-05-01/2012-05-07.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")]
 
 
 @contextlib.contextmanager
-def _plain_errors() -> Iterator[None]:
-    """End with exit code 1 and the bare message where the input is at fault."""
-    try:
-        yield
-    except (LSMError, OSError) as error:
-        Console(stderr=True).print(f"Error: {error}", style="red", markup=False, highlight=False)
-        raise typer.Exit(1) from error
+def _plainly() -> Iterator[None]:
+    """Tell warnings in a line, and end with exit code 1 and a bare message if IN is at fault."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", LSMWarning)
+        warnings.showwarning = _warn
+        try:
+            yield
+        except (LSMError, OSError) as error:
+            _tell(f"Error: {error}", "red")
+            raise typer.Exit(1) from error
+
+
+def _tell(text: str, style: str, **options: Any) -> None:
+    Console(stderr=True).print(text, style=style, markup=False, highlight=False, **options)
+
+
+def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Show a warning without the line of code it came from."""
+    _tell(f"Warning: {message}", "yellow", soft_wrap=True)
+
+
+def _model(name: str | None, grid: str | None) -> str | LandModel | None:
+    """Take a model by name, with a grid of its own if one is asked for."""
+    if grid is None:
+        return name
+    if grid != "auto":
+        raise typer.BadParameter(f"--grid: expected auto, got {grid!r}")
+    import dataclasses
+
+    from xlsm import models
+
+    return dataclasses.replace(models.get(name), grid="auto")
 
 
 @app.command()
@@ -67,27 +104,36 @@ def demo(
     """Estimate the parameters of an imagined network: the whole job, in under a minute."""
     from xlsm.demo import demo as run
 
-    with _plain_errors():
+    with _plainly():
         run(out, stations, workers, Console())
 
 
 @app.command()
-def check(source: In, model: Model = None, time: Time = None) -> None:
+def check(
+    source: In,
+    model: Model = None,
+    grid: GridOption = None,
+    rename: Rename = None,
+    time: Time = None,
+) -> None:
     """Show what IN holds, what is missing, units, gaps and the time step.
 
     Exit code 1 if there is a problem.
     """
     from xlsm import store, tables
 
-    console = Console()
-    with _plain_errors():
-        found = store.load_if_small(store.open_input(source, time)).lsm.check(model=model)
+    console, names = Console(), pairs_in(rename, "--rename")
+    with _plainly():
+        ds = store.load_if_small(store.open_input(source, time, names))
+        found = ds.lsm.check(model=_model(model, grid))
     console.print(tables.check_table(found))
     problems = found[found["problem"] != ""]
     for row in problems.itertuples():
         console.print(f"{row.variable}: {row.problem}", markup=False, highlight=False)
     if problems["problem"].str.contains("gaps").any():
         console.print("Here, times are selected with --time FROM/TO.")
+    if problems["problem"].str.contains("ds.rename", regex=False).any():
+        console.print("Here, variables are renamed with --rename OLD=NEW.")
     if len(problems):
         raise typer.Exit(1)
     console.print("No problem found.")
@@ -106,6 +152,8 @@ def simulate(
     depth: Annotated[str | None, typer.Option(help="Depths in m, e.g. 0,0.05.")] = None,
     outputs: Annotated[str | None, typer.Option(help="Outputs, e.g. SoilTemp,LWup.")] = None,
     model: Model = None,
+    grid: GridOption = None,
+    rename: Rename = None,
     time: Time = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -114,17 +162,21 @@ def simulate(
 
     if parameters and values:
         raise typer.BadParameter("give either --parameters or --set, not both")
-    given: Any = options.numbers(values, "--set")
-    depths = [options.number(text, "--depth") for text in options.names(depth)] if depth else None
+    if parameters and grid and not model:
+        raise typer.BadParameter("--grid: the estimates bring their model; name one with --model")
+    variables = pairs_in(rename, "--rename")
+    given: Any = numbers_in(values, "--set")
+    depths = [number_in(text, "--depth") for text in names_in(depth)] if depth else None
     console = Console()
-    with _plain_errors():
+    with _plainly():
         store.check_output(out, overwrite)
-        ds = store.load_if_small(store.open_input(source, time))
+        ds = store.load_if_small(store.open_input(source, time, variables))
         if parameters:
-            given = store.open_input(parameters, None).load()
+            given = store.open_input(parameters).load()
         with console.status("simulating"):
-            names = options.names(outputs) if outputs else None
-            sim = ds.lsm.simulate(given, model=model, depth=depths, outputs=names)
+            names = names_in(outputs) if outputs else None
+            land = _model(model, grid)
+            sim = ds.lsm.simulate(given, model=land, depth=depths, outputs=names)
             store.write_output(sim, out, overwrite)
     console.print(f"Wrote {', '.join(map(str, sim.data_vars))} to {out}", highlight=False)
 
@@ -145,6 +197,8 @@ def estimate(
         str | None, typer.Option(help="Known parameters, e.g. albedo=0.172,emissivity=0.95.")
     ] = None,
     model: Model = None,
+    grid: GridOption = None,
+    rename: Rename = None,
     time: Time = None,
     method: Annotated[str, typer.Option(help="auto, gauss_newton, adam or lbfgs.")] = "auto",
     starts: Annotated[int, typer.Option(min=1, help="Starting points to try.")] = 1,
@@ -172,32 +226,35 @@ def estimate(
     Exit code 0: complete. 3: complete, and stations are flagged (see status in OUT). 1: failed.
     """
     from xlsm import store, tables
+    from xlsm.notices import estimate_notice, unnoticed
 
-    wanted = options.names(free)
-    errors = options.errors(observed)
-    known = options.numbers(fixed, "--fixed")
-    chunks = options.numbers(chunk, "--chunk")
-    sizes = {name: options.whole(size, "--chunk") for name, size in chunks.items()}
-    left_out = options.share(holdout)
+    wanted = names_in(free)
+    errors = errors_in(observed)
+    known = numbers_in(fixed, "--fixed")
+    sizes = {name: whole(n, "--chunk") for name, n in numbers_in(chunk, "--chunk").items()}
+    variables = pairs_in(rename, "--rename")
+    left_out = share_in(holdout)
     console = Console()
-    with _plain_errors():
+    with _plainly():
         store.check_output(out, overwrite)
-        ds = store.open_input(source, time)
+        ds = store.open_input(source, time, variables)
+        land = _model(model, grid)
         ds = store.chunk_stations(ds, sizes, workers) if workers or sizes else ds.load()
 
         def run() -> xr.Dataset:
-            result: xr.Dataset = ds.lsm.estimate(
-                wanted,
-                observed=errors,
-                fixed=known,
-                model=model,
-                method=method,
-                starts=starts,
-                seed=seed,
-                window=window,
-                step=step,
-                holdout=left_out,
-            )
+            with unnoticed():  # of what is lazy as of what is not, it is told at the end
+                result: xr.Dataset = ds.lsm.estimate(
+                    wanted,
+                    observed=errors,
+                    fixed=known,
+                    model=land,
+                    method=method,
+                    starts=starts,
+                    seed=seed,
+                    window=window,
+                    step=step,
+                    holdout=left_out,
+                )
             return result
 
         if workers and ds.chunks:
@@ -224,5 +281,7 @@ def estimate(
     named = tables.flagged(est, NAMED)
     for name, word in named if est.status.dims else []:
         console.print(f"  {name}: {word}", markup=False, highlight=False)
+    if notice := estimate_notice(est):
+        _warn(notice)
     if named:
         raise typer.Exit(FLAGGED)

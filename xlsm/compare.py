@@ -23,6 +23,7 @@ from xlsm.free import Parameter, values_of, wanted_of
 from xlsm.holdout import split
 from xlsm.inputs import read_forcing, read_start, resolve
 from xlsm.model.model import Model
+from xlsm.notices import unnoticed
 from xlsm.scores import described, score_fit, score_parts, stacked
 from xlsm.simulate import simulate
 from xlsm.validate import observed_errors
@@ -78,7 +79,8 @@ def compare(
         is ready for ``ds.lsm.simulate`` and ``ds.lsm.plot.fit``. ``scores`` is a Dataset with
         ``rmse``, ``bias``, ``r2``, ``kge`` and ``samples`` (model, part, observable, ...), see
         `xlsm.scores.score`, ``part`` being "fitted" or "held out" and ``observable`` with a
-        label for each depth, "SoilTemp 0.05 m"; NaN where a model does not predict one. And by
+        label for each depth, "SoilTemp 0.05 m"; NaN where a model does not predict one, which
+        ``predicted`` (model, observable) says, and tables show as a dash. And by
         (model, ...): ``status``, ``cost``, ``observations``, ``bic``, ``reduced_chi_square``
         and ``at_bound``, the names of the parameters that ended at a bound;
         ``free_parameters`` (model). A station that could not be fitted is NaN.
@@ -130,7 +132,7 @@ def compare(
 
     estimates, rows = {}, []
     for name, plan in plans.items():
-        with _naming(name):
+        with _naming(name), unnoticed():  # the scores tell
             est = estimate(
                 fit, plan.free, observed=observed, fixed=plan.fixed, model=plan.model, **options
             )

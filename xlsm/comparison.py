@@ -15,6 +15,9 @@ __all__ = ["Comparison"]
 
 #: Parts of the record, and the attribute that says from when to when.
 PARTS = {"fitted": "fitted", "held out": "held_out"}
+#: What stands in a table where a model does not predict an observable, and what it means.
+DASH = "–"
+NOTE = f"{DASH} not predicted by this model: it has no such output, or is told its values"
 
 
 class Comparison(NamedTuple):
@@ -36,14 +39,15 @@ class Comparison(NamedTuple):
         if not _small(self.scores):
             return "\n\n".join([*parts, repr(self.scores)])
         parts += [f"{caption}\n{table.to_string()}" for caption, table in _tables(self.scores)]
-        return "\n\n".join(parts)
+        return "\n\n".join([*parts, *_notes(self.scores)])
 
     def _repr_html_(self) -> str:
         title = f"<div>{escape(_title(self.scores))}</div>"
         if not _small(self.scores):
             return title + self.scores._repr_html_()
         tables = (f"<div>{escape(c)}</div>{t.to_html()}" for c, t in _tables(self.scores))
-        return f"<div>{title}{''.join(tables)}</div>"
+        notes = (f"<div>{escape(note)}</div>" for note in _notes(self.scores))
+        return f"<div>{title}{''.join(tables)}{''.join(notes)}</div>"
 
 
 def _title(scores: xr.Dataset) -> str:
@@ -54,6 +58,11 @@ def _title(scores: xr.Dataset) -> str:
 def _small(scores: xr.Dataset) -> bool:
     """Whether tables can show it: one station, and nothing left to compute."""
     return scores["status"].dims == ("model",) and not scores.chunks
+
+
+def _notes(scores: xr.Dataset) -> list[str]:
+    """Footnotes that the tables need."""
+    return [] if scores["predicted"].all() else [NOTE]
 
 
 def _tables(scores: xr.Dataset) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -75,7 +84,9 @@ def _tables(scores: xr.Dataset) -> Iterator[tuple[str, pd.DataFrame]]:
     )
     units = scores["units"].values
     named = [f"{n} ({u})" for n, u in zip(scores["observable"].values, units, strict=True)]
+    predicted = scores["predicted"].transpose("observable", "model").values
     for part in PARTS:
         errors = scores["rmse"].sel(part=part).transpose("observable", "model").values
         # digits enough for kelvins as for watts per square metre
-        yield f"RMSE, {part}", pd.DataFrame(errors.round(3), named, scores["model"].values)
+        table = pd.DataFrame(errors, named, scores["model"].values).map("{:.3f}".format)
+        yield f"RMSE, {part}", table.where(predicted, DASH)

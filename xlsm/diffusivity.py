@@ -23,6 +23,13 @@ __all__ = ["ESTIMATORS", "diffusivity"]
 
 #: In the order of Horton, Wierenga & Nielsen (1983), whose numerical method is left out.
 ESTIMATORS = ("amplitude", "phase", "arctangent", "logarithmic", "harmonic")
+#: The one to trust, and why.
+RECOMMENDED = "harmonic"
+ADVICE = (
+    "Trust the harmonic estimator: of six, Horton, Wierenga & Nielsen (1983) found the harmonic "
+    "and the numerical one best; amplitude, arctangent and logarithmic use few points of the "
+    "cycle and are erratic."
+)
 #: A wave smaller than this (K) is none: round-off of a sensor that is stuck.
 LEAST_AMPLITUDE = 1e-6
 
@@ -65,6 +72,10 @@ def diffusivity(
     they equal amplitude and phase. A delay is known but for whole periods; the one nearest to
     ln(A1 / A2) is taken.
 
+    Which to trust: of these and a numerical one, Horton, Wierenga & Nielsen (1983) found the
+    harmonic and the numerical ones best; amplitude, arctangent and logarithmic are erratic,
+    because they use few points of the cycle. The result marks the harmonic one as `recommended`.
+
     Parameters
     ----------
     ds : Dataset or DataArray
@@ -85,7 +96,8 @@ def diffusivity(
         mean cycle, of the lower depth predicted from the upper one with that diffusivity.
         ``amplitude`` (K, above), ``amplitude_ratio`` (below over above) and ``lag`` (s) of the
         first harmonic, (..., layer). Coordinates ``upper`` and ``lower`` (m) are the depths of
-        each layer, from the top down. NaN where a wave grows with depth (amplitude, logarithmic)
+        each layer, from the top down; ``recommended`` (estimator) marks the one to trust, and
+        ``attrs["comment"]`` says why. NaN where a wave grows with depth (amplitude, logarithmic)
         or arrives early (phase, arctangent), for ``harmonic`` where either does, and everywhere
         where a sensor is dead or its gaps leave the cycle undetermined. Lazy if the input is.
 
@@ -125,7 +137,7 @@ def diffusivity(
     step = time_step(temperature.coords.to_dataset())
     seconds = _seconds(period)
     _check_record(temperature.sizes["time"], step, seconds, harmonics)
-    taken = {"estimator", "layer", "upper", "lower", *_RESULTS}
+    taken = {"estimator", "recommended", "layer", "upper", "lower", *_RESULTS}
     check_batch_dims([temperature], taken)
 
     order = np.argsort(metres)
@@ -156,10 +168,16 @@ def diffusivity(
         variables,
         coords={
             "estimator": ("estimator", np.array(names, dtype=object)),
+            "recommended": ("estimator", [name == RECOMMENDED for name in names]),
             "upper": ("layer", metres[order][:-1], {"long_name": "upper depth", **down}),
             "lower": ("layer", metres[order][1:], {"long_name": "lower depth", **down}),
         },
-        attrs={"source": f"xlsm {__version__}", "period": seconds, "harmonics": int(harmonics)},
+        attrs={
+            "source": f"xlsm {__version__}",
+            "period": seconds,
+            "harmonics": int(harmonics),
+            "comment": ADVICE,
+        },
     )
 
 

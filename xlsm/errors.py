@@ -11,6 +11,10 @@ class LSMWarning(UserWarning):
     """Something that gives a result, but not the one that was meant, perhaps."""
 
 
+class FlaggedWarning(LSMWarning):
+    """Part of a result is missing, or rests on a bound: which, why, and what to do."""
+
+
 class MissingVariableError(LSMError):
     """A variable the model or the observations need is not in the Dataset."""
 

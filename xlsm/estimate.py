@@ -16,6 +16,7 @@ from xlsm.inference.invert import ERROR_BARS, METHODS, Status
 from xlsm.inputs import warn_if_shallow
 from xlsm.judge import judged
 from xlsm.model.model import Model
+from xlsm.notices import estimate_notice, notify
 from xlsm.pipeline.blocks import apply_blocks
 from xlsm.pipeline.inversion import Settings, estimate_block
 from xlsm.prepare import Likelihoods, Prepared, prepare
@@ -110,8 +111,9 @@ def estimate(
         },
         settings=settings,
     )
-    est = _label(results, settings, ready)
-    return judged(est, ds, model, holdout, held, windows)
+    est = judged(_label(results, settings, ready), ds, model, holdout, held, windows)
+    notify(estimate_notice(est))
+    return est
 
 
 def _method(

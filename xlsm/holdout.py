@@ -11,7 +11,7 @@ import xarray as xr
 
 from xlsm.axes import time_step, time_text
 from xlsm.errors import DimensionError, ParameterError, TimeAxisError
-from xlsm.model.grid import DAY
+from xlsm.model.data_grid import DAY
 from xlsm.variables import OBSERVABLES
 from xlsm.windows import Windows, seconds_of
 

@@ -11,7 +11,7 @@ import xarray as xr
 
 from xlsm.axes import depths, time_step, year_fraction
 from xlsm.errors import LSMWarning, MissingVariableError
-from xlsm.model.grid import DAY, USUAL_DIFFUSIVITY, YEAR, AutoGrid, damping_depth
+from xlsm.model.data_grid import DAY, USUAL_DIFFUSIVITY, YEAR, AutoGrid, damping_depth
 from xlsm.model.model import Model
 from xlsm.model.piece import Facts
 from xlsm.solar import read_elevation

@@ -69,7 +69,7 @@ def judged(
     sim = run(ds, model, values, names, np.array(metres), windows)
     sun = cut(read_variable(ds, "SWdown"), windows) if "SWdown" in ds.variables else None
     labels = [channel.label for channel in series]
-    scores = score_parts(sim, series, labels, held, est["cost"], sun)
+    scores = score_parts(sim, series, labels, held, est["cost"], sun).drop_vars("predicted")
     if sun is None:  # temperatures alone: no line, but the same variables for every site
         scores["rmse_line"] = xr.full_like(scores["rmse"], np.nan)
     scores = described(scores.transpose(..., "part", "observable"), series)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from xlsm.errors import ModelError
 from xlsm.model.bottom import ObservedBottom
+from xlsm.model.data_grid import SensorGrid
 from xlsm.model.followed import ObservedSurface
-from xlsm.model.grid import SensorGrid
 from xlsm.model.initial import ObservedInitial
 from xlsm.model.model import Model
 from xlsm.model.radiation import PaperRadiation

@@ -25,6 +25,7 @@ MEANINGS = {
     "kge": ("1", "Kling-Gupta efficiency"),
     "samples": ("1", "number of times that are scored"),
     "rmse_line": ("", "rmse of a straight line of SWdown, fitted to the fitted part"),
+    "predicted": ("", "whether the model predicts it, and is not told it"),
     "free_parameters": ("1", "number of parameters that were estimated"),
     "observations": ("1", "number of observations that were fitted"),
     "reduced_chi_square": ("1", "2 cost / (observations - free_parameters)"),
@@ -112,7 +113,7 @@ def score_parts(
     Returns
     -------
     Dataset
-        As `score`, (..., part, observable); with `sun` also ``rmse_line``, the rmse, at the times
+        As `score`, (..., part, observable), and ``predicted`` (observable); with `sun` also ``rmse_line``, the rmse, at the times
         that are scored, of a straight line of SWdown that was fitted to the fitted ones.
     """
     series = []
@@ -137,9 +138,11 @@ def score_parts(
         part=("part", np.array(["fitted", "held out"], dtype=object)),
         observable=("observable", np.array([c.label for c in predicted], dtype=object)),
     )
+    found = found.assign(predicted=("observable", np.ones(len(predicted), bool)))
     if list(labels) == list(found["observable"].values):
         return found
-    return found.reindex(observable=np.array(labels, dtype=object), fill_value={"samples": 0})
+    wanted = np.array(labels, dtype=object)
+    return found.reindex(observable=wanted, fill_value={"samples": 0, "predicted": False})
 
 
 class _Parts(NamedTuple):

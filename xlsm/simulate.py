@@ -17,6 +17,7 @@ from xlsm.errors import DimensionError, MissingVariableError, ParameterError
 from xlsm.inputs import read_forcing, read_start, resolve, warn_if_shallow
 from xlsm.model.batch import run_batch
 from xlsm.model.model import Model
+from xlsm.notices import gap_notice, notify
 from xlsm.pipeline.blocks import apply_blocks, from_batch, outside_is_nan, unpack
 from xlsm.pipeline.impossible import impossible, refuse_impossible
 from xlsm.validate import (
@@ -110,6 +111,8 @@ def run(
         output_sizes={"depth": len(metres)},
         settings=settings,
     )
+    if all(array.chunks is None for array in arrays):
+        notify(gap_notice(model, forcing))
     result = xr.Dataset(
         {
             name: array.assign_attrs(attributes(name), cell_methods="time: point")

@@ -10,7 +10,13 @@ import xarray as xr
 
 from xlsm import tutorial
 from xlsm.arguments import did_you_mean
-from xlsm.errors import DataNotFoundError, DimensionError, LSMError, TimeAxisError
+from xlsm.errors import (
+    DataNotFoundError,
+    DimensionError,
+    LSMError,
+    MissingVariableError,
+    TimeAxisError,
+)
 
 __all__ = ["check_output", "chunk_stations", "load_if_small", "open_input", "write_output"]
 
@@ -22,15 +28,19 @@ BLOCK = 64
 MARKS = ("zarr.json", ".zgroup", ".zmetadata")
 
 
-def open_input(source: str, time: str | None) -> xr.Dataset:
+def open_input(
+    source: str, time: str | None = None, rename: Mapping[str, str] | None = None
+) -> xr.Dataset:
     """Open a NetCDF file, a Zarr store or a tutorial data set; nothing large is read yet.
 
     Parameters
     ----------
     source : str
         Path, URL or name.
-    time : str or None
+    time : str, optional
         ``from/to``, both included; either may be empty.
+    rename : mapping of str to str, optional
+        New names of variables and dimensions by what they are called.
 
     Raises
     ------
@@ -38,10 +48,14 @@ def open_input(source: str, time: str | None) -> xr.Dataset:
         If there is no such thing.
     LSMError
         If it cannot be read.
+    MissingVariableError
+        If there is nothing to rename, or something of the new name is there.
     TimeAxisError
         If no time is left, or `time` cannot be read.
     """
     ds = _open(source)
+    if rename:
+        ds = _renamed(ds, rename)
     return ds if time is None else _select(ds, time)
 
 
@@ -60,6 +74,17 @@ def _open(source: str) -> xr.Dataset:
     except (ValueError, OSError) as error:
         kind = "a Zarr store" if is_zarr else "a NetCDF file"
         raise LSMError(f"{source} cannot be read as {kind}: {error}") from error
+
+
+def _renamed(ds: xr.Dataset, names: Mapping[str, str]) -> xr.Dataset:
+    there = [str(name) for name in dict.fromkeys([*ds.variables, *ds.dims])]
+    for old, new in names.items():
+        if old not in there or (new in there and new not in names):
+            fault = f"{new} is there already" if old in there else f"there is no {old}"
+            raise MissingVariableError(
+                f"--rename {old}={new}: {fault}; the data hold {', '.join(there)}"
+            )
+    return ds.rename(names)
 
 
 def _select(ds: xr.Dataset, time: str) -> xr.Dataset:

@@ -19,6 +19,7 @@ from xlsm.units import check_plausible, convert, in_canonical_units, units_of
 from xlsm.variables import OBSERVABLES, VARIABLES
 
 __all__ = [
+    "called_otherwise",
     "check_batch_dims",
     "check_core_dims",
     "check_depths_in_column",
@@ -116,24 +117,39 @@ def find_variable(ds: xr.Dataset, name: str) -> xr.DataArray:
     )
 
 
-def _near_matches(ds: xr.Dataset, name: str) -> list[str]:
-    """Names in ``ds`` that may be the variable ``name``, surest first; no other known name."""
+def called_otherwise(ds: xr.Dataset, name: str) -> list[str]:
+    """Names in ``ds`` that are the variable ``name`` by standard name or in other conventions.
+
+    Examples
+    --------
+    >>> called_otherwise(xr.Dataset({"RadT": 293.0, "Tair": 291.0}), "AvgSurfT")
+    ['RadT']
+    """
     variable = VARIABLES[name]
-    there = [str(n) for n in ds.data_vars if n not in VARIABLES]
+    stems = _stems(ds)
     same = [
         n
-        for n in there
+        for n in stems
         if variable.standard_name and ds[n].attrs.get("standard_name") == variable.standard_name
     ]
-    # FLUXNET appends _F, _1, _1_1_1
-    stems = {n: re.sub(r"(_F|_\d+)+$", "", n) for n in there}
-    # exact spelling first: TS is FLUXNET's soil temperature, Ts may be anybody's surface
-    exact = [n for n, stem in stems.items() if stem in variable.aliases]
-    names = {alias.lower() for alias in (name, *variable.aliases)}
+    # exact spelling: TS is FLUXNET's soil temperature, Ts may be anybody's surface
+    return list(dict.fromkeys([*same, *(n for n, s in stems.items() if s in variable.aliases)]))
+
+
+def _stems(ds: xr.Dataset) -> dict[str, str]:
+    """Names that are none of our own, without what FLUXNET appends: _F, _1, _1_1_1."""
+    there = [str(n) for n in ds.data_vars if n not in VARIABLES]
+    return {n: re.sub(r"(_F|_\d+)+$", "", n) for n in there}
+
+
+def _near_matches(ds: xr.Dataset, name: str) -> list[str]:
+    """Names in ``ds`` that may be the variable ``name``, surest first; no other known name."""
+    stems = _stems(ds)
+    names = {alias.lower() for alias in (name, *VARIABLES[name].aliases)}
     alike = [n for n, stem in stems.items() if stem.lower() in names]
-    lower = {n.lower(): n for n in there}
+    lower = {n.lower(): n for n in stems}
     close = [lower[n] for n in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.7)]
-    return list(dict.fromkeys([*same, *exact, *alike, *close]))[:3]
+    return list(dict.fromkeys([*called_otherwise(ds, name), *alike, *close]))[:3]
 
 
 def observed_errors(
@@ -179,27 +195,31 @@ def observed_errors(
     else:
         found = [str(name) for name in observed]
     if not found:
+        others = {other: name for name in OBSERVABLES for other in called_otherwise(ds, name)}
+        cure = f" Rename what is one of them: ds.rename({others})." if others else ""
         raise MissingVariableError(
             f"There is nothing to fit: the Dataset holds {list(map(str, ds.data_vars))}, "
-            f"observables are {', '.join(OBSERVABLES)}."
+            f"observables are {', '.join(OBSERVABLES)}.{cure}"
         )
     errors = {}
     for name in found:
         if name not in OBSERVABLES:
-            raise MissingVariableError(_unknown_observable(name))
+            raise MissingVariableError(_unknown_observable(name, ds))
         find_variable(ds, name)
         given = observed[name] if isinstance(observed, Mapping) else VARIABLES[name].error
         errors[name] = _standard_error(name, given)
     return errors
 
 
-def _unknown_observable(name: str) -> str:
+def _unknown_observable(name: str, ds: xr.Dataset) -> str:
     """Say that a name is no observable, and which it may have been meant to be."""
     if name in VARIABLES:
         why = f"{name} is input of the model, not something it simulates."
     else:
         aliases = {alias: n for n in OBSERVABLES for alias in VARIABLES[n].aliases}
         why = f"{name!r} is no observable.{did_you_mean(name, OBSERVABLES, aliases)}"
+        meant = [known for known in OBSERVABLES if name in called_otherwise(ds, known)]
+        why += f" Then rename it: ds.rename({{{name!r}: {meant[0]!r}}})." if meant else ""
     return f"{why} Observables are {', '.join(OBSERVABLES)}."
 
 

@@ -41,6 +41,7 @@ class Status(enum.IntEnum):
     non_finite_cost = 8
     implausible_values = 9
     no_initial_profile = 10
+    impossible_estimate = 11
 
 
 class Estimate(NamedTuple):

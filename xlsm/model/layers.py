@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from xlsm.errors import ModelError
-from xlsm.model.grid import AutoGrid, Grid, SensorGrid
+from xlsm.model.data_grid import AutoGrid, SensorGrid
+from xlsm.model.grid import Grid
 from xlsm.model.parameters import ParameterSpec
 from xlsm.model.soil import (
     HEAT_CAPACITY,

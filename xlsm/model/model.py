@@ -11,7 +11,8 @@ import jax
 
 from xlsm.errors import ModelError
 from xlsm.model.bottom import Bottom, FixedTemperature
-from xlsm.model.grid import AutoGrid, Grid, UniformGrid
+from xlsm.model.data_grid import AutoGrid
+from xlsm.model.grid import Grid, UniformGrid
 from xlsm.model.initial import Initial, UniformInitial
 from xlsm.model.parameters import ParameterSpec
 from xlsm.model.piece import Facts, Piece, from_text, to_text
@@ -19,7 +20,7 @@ from xlsm.model.soil import Soil, UniformSoil
 from xlsm.model.solvers import Enthalpy, Jacobi, Modal, Solver, Tridiagonal
 from xlsm.model.stepping import BackwardEuler, Stepping
 from xlsm.model.surface import BareSurface, EnergyBalance, Surface
-from xlsm.model.text import call, html, plain
+from xlsm.model.text import html, plain
 from xlsm.model.turbulence import ConstantExchange, Turbulence
 
 __all__ = ["Model"]
@@ -111,9 +112,6 @@ class Model:
 
     def __repr__(self) -> str:
         return plain(self)
-
-    def __str__(self) -> str:
-        return call(self)  # one line, for messages
 
     def _repr_html_(self) -> str:
         return html(self)

@@ -12,7 +12,8 @@ import numpy as np
 
 from xlsm.errors import ModelError, ParameterError
 from xlsm.model import conductivity as law
-from xlsm.model.grid import AutoGrid, Grid, SensorGrid
+from xlsm.model.data_grid import AutoGrid, SensorGrid
+from xlsm.model.grid import Grid
 from xlsm.model.moist_conductivity import JohansenConductivity, MoistConductivity
 from xlsm.model.parameters import ParameterSpec
 from xlsm.model.piece import Facts
@@ -69,9 +70,11 @@ class MoistSoil(Soil):
     moves with the water is left out.
 
     ``dry_density`` (kg m-3) may be given in place of the porosity, which is then
-    ``1 - rho_d / 2700``. A station with fewer pores than water is refused or flagged; where the
-    porosity is estimated, bound it from below by the highest SoilMoist. On the way there water
-    beyond what the pores hold does not count; see `xlsm.model.conductivity.saturation`.
+    ``1 - rho_d / 2700``. A station with fewer pores than water is refused or flagged. An estimate
+    of the porosity that ends below the observed SoilMoist has the status
+    ``impossible_estimate``: bound it from below by the largest SoilMoist,
+    ``{"porosity": xlsm.Parameter(bounds=(0.42, 0.6))}``. On the way there water beyond what the
+    pores hold does not count; see `xlsm.model.conductivity.saturation`.
 
     Parameters
     ----------

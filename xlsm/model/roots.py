@@ -46,6 +46,7 @@ class _Bracket(NamedTuple):
     upper: jax.Array  # where it is positive
     point: jax.Array
     last: jax.Array  # length of the last step
+    lost: jax.Array  # whether the function was no number where it was looked at last
 
 
 def bracketed(function: Function, guess: jax.Array) -> jax.Array:
@@ -54,12 +55,10 @@ def bracketed(function: Function, guess: jax.Array) -> jax.Array:
     Newton's method inside a bracket, halved wherever a Newton step would leave it or does not
     halve the step before (Press et al. 1992, Numerical Recipes, section 9.4). Each station ends
     for itself: what its neighbours do leaves no trace. NaN where there is no root.
-    """
-    reach = jnp.full_like(guess, FIRST_REACH)
 
-    def measure(count: jax.Array, below: jax.Array, above: jax.Array) -> _Reach:
-        high, low = function(guess - below) > 0, function(guess + above) < 0
-        return _Reach(count, below, above, high, low)
+    The function is traced three times, all of them inside the two loops: compiling it is most of
+    what a model with a heavy one costs.
+    """
 
     def outside(reach: _Reach) -> jax.Array:
         return (reach.doublings < DOUBLINGS) & jnp.any(reach.high | reach.low)
@@ -67,10 +66,13 @@ def bracketed(function: Function, guess: jax.Array) -> jax.Array:
     def widen(reach: _Reach) -> _Reach:
         below = jnp.where(reach.high, 2 * reach.below, reach.below)
         above = jnp.where(reach.low, 2 * reach.above, reach.above)
-        return measure(reach.doublings + 1, below, above)
+        high, low = function(guess - below) > 0, function(guess + above) < 0
+        return _Reach(reach.doublings + 1, below, above, high, low)
 
-    first = measure(jnp.array(0), reach, reach)
-    _, below, above, high, low = jax.lax.while_loop(outside, widen, first)
+    # the first doubling is to the first reach
+    half, unknown = jnp.full_like(guess, FIRST_REACH / 2), jnp.full(guess.shape, True)
+    none = _Reach(jnp.array(-1), half, half, unknown, unknown)
+    _, below, above, high, low = jax.lax.while_loop(outside, widen, none)
 
     def unsettled(bracket: _Bracket) -> jax.Array:
         return (bracket.steps < LARGEST_COUNT) & jnp.any(_moving(bracket))
@@ -84,16 +86,17 @@ def bracketed(function: Function, guess: jax.Array) -> jax.Array:
         inside = (following >= lower) & (following <= upper) & (derivative != 0)
         quick = jnp.abs(following - point) <= jnp.abs(bracket.last) / 2
         following = jnp.where(inside & quick, following, (lower + upper) / 2)
-        moved = _Bracket(bracket.steps + 1, lower, upper, following, following - point)
+        step, lost = following - point, jnp.isnan(value)
+        moved = _Bracket(bracket.steps + 1, lower, upper, following, step, lost)
         still = _moving(bracket)
         kept = [jnp.where(still, new, old) for new, old in zip(moved[1:], bracket[1:], strict=True)]
         return _Bracket(moved.steps, *kept)
 
-    start = _Bracket(jnp.array(0), guess - below, guess + above, guess, below + above)
-    point = jax.lax.while_loop(unsettled, refine, start).point
+    ends, nowhere = (guess - below, guess + above), jnp.isnan(guess)
+    start = _Bracket(jnp.array(0), *ends, guess, below + above, nowhere)
+    found = jax.lax.while_loop(unsettled, refine, start)
     # halving ends somewhere even where there is nothing to be found
-    lost = high | low | jnp.isnan(function(point))
-    return jnp.where(lost, jnp.nan, point)
+    return jnp.where(high | low | found.lost, jnp.nan, found.point)
 
 
 def _moving(bracket: _Bracket) -> jax.Array:

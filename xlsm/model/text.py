@@ -40,7 +40,8 @@ def call(value: Any) -> str:
 
     Examples
     --------
-    >>> from xlsm.model.initial import ObservedInitial, SpunUp
+    >>> from xlsm.model.initial import ObservedInitial
+    >>> from xlsm.model.spin_up import SpunUp
     >>> call(SpunUp(days=5, initial=ObservedInitial()))
     'SpunUp(days=5, initial=ObservedInitial())'
     """
@@ -77,7 +78,7 @@ def number(value: float) -> str:
 
 
 def plain(model: Model) -> str:
-    """Write a model as text of at most `WIDTH` columns: what ``repr`` gives.
+    """Write a model as text of at most `WIDTH` columns: what ``print`` and ``repr`` give.
 
     Examples
     --------

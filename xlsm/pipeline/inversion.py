@@ -65,13 +65,16 @@ def estimate_block(*arrays: Any, settings: Settings, size: int) -> tuple[np.ndar
             error_bars=settings.error_bars,
             lanes=lanes_of(size * settings.starts),
         )
-    known = {**data.fixed, **dict(zip(problem.free, np.asarray(result.values), strict=True))}
+    known: dict[str, Any] = {**data.fixed}
     bad |= impossible(problem.model, block.forcing, known, bad.size)
+    known |= zip(problem.free, np.asarray(result.values), strict=True)
+    ended = impossible(problem.model, block.forcing, known, bad.size) & ~bad
     refused = {
-        name: np.where(bad, np.nan, getattr(result, name))
+        name: np.where(bad | ended, np.nan, getattr(result, name))
         for name in result._fields
         if name not in ("status", "iterations")
     }
     status = np.where(bad, np.int8(Status.implausible_values), result.status)
+    status = np.where(ended, np.int8(Status.impossible_estimate), status)
     result = result._replace(status=status, **refused)
     return tuple(from_batch(values, block.shape) for values in result)

@@ -36,6 +36,9 @@ UNSOLVED = {
     Status.forcing_gap: "+",
     Status.missing_parameter: "2",
     Status.non_finite_cost: "3",
+    Status.implausible_values: "4",
+    Status.no_initial_profile: "P",
+    Status.impossible_estimate: "X",
 }
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -1,0 +1,143 @@
+"""What a result lacks, said once: stations without an estimate, bounds, gaps in the forcing."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import operator
+import warnings
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import xarray as xr
+
+from xlsm.axes import time_text
+from xlsm.errors import FlaggedWarning
+from xlsm.inference.invert import Status
+from xlsm.model.model import Model
+from xlsm.pipeline.blocks import implausible
+from xlsm.variables import plausible
+
+__all__ = ["estimate_notice", "gap_notice", "notify", "unnoticed"]
+
+#: What helps, by what is wrong with a station.
+CURES = {
+    Status.limit_reached: "give max_steps= or starts=",
+    Status.no_observations: "all of them are NaN",
+    Status.too_few_observations: "free fewer parameters, or observe for longer",
+    Status.forcing_gap: "ds.lsm.check() finds the gaps: fill them, or select times without",
+    Status.missing_parameter: "a fixed parameter is NaN or outside its bounds",
+    Status.non_finite_cost: "is an observation infinite?",
+    Status.implausible_values: "ds.lsm.check() finds them; where() makes fill values NaN",
+    Status.no_initial_profile: "begin at a time when the profile is there",
+    Status.impossible_estimate: (
+        "bound the porosity from below by the largest SoilMoist, xlsm.Parameter(bounds=(0.42, 0.6))"
+    ),
+}
+HELD = "widen it with xlsm.Parameter(bounds=...), fix the parameter, or question the model"
+
+
+def notify(text: str) -> None:
+    """Warn the caller of a verb, if there is anything to say.
+
+    Warns
+    -----
+    FlaggedWarning
+        With the text.
+    """
+    if text:
+        warnings.warn(text, FlaggedWarning, stacklevel=4)  # over the verb and the accessor
+
+
+@contextlib.contextmanager
+def unnoticed() -> Iterator[None]:
+    """Keep quiet: for callers of the verbs that tell of flagged stations in their own way."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FlaggedWarning)
+        yield
+
+
+def estimate_notice(est: xr.Dataset) -> str:
+    """Say which stations have no estimate, and which parameters ended at a bound.
+
+    Parameters
+    ----------
+    est : Dataset
+        As ``ds.lsm.estimate`` gives it.
+
+    Returns
+    -------
+    str
+        One line; empty where there is nothing to say, or nothing is computed yet.
+
+    Examples
+    --------
+    >>> est = xr.Dataset({"status": ("station", [0, 4, 6])}, {"parameter": []})
+    >>> print(estimate_notice(est).partition(" (")[0])
+    2 of 3 stations have no estimate: 1 no_observations
+    """
+    status = est["status"]
+    if status.chunks is not None:
+        return ""
+    said, many = [], status.size > 1
+    lost = status.values[status.values > Status.not_identifiable]
+    if lost.size:
+        codes, counts = np.unique(lost, return_counts=True)
+        reasons = [
+            (f"{count} " if many else "") + f"{Status(code).name} ({CURES[Status(code)]})"
+            for code, count in zip(codes.tolist(), counts.tolist(), strict=True)
+        ]
+        whose = f"{lost.size} of {status.size} stations have" if many else "there is"
+        said.append(f"{whose} no estimate: {', '.join(reasons)}")
+    held = {
+        name: int((est[name].notnull() & est[f"{name}_std"].isnull()).sum())
+        for name in map(str, est["parameter"].values)
+    }
+    ended = [
+        name + (f" at {n} of {status.size} stations" if many else "")
+        for name, n in held.items()
+        if n
+    ]
+    if ended:
+        said.append(f"{', '.join(ended)} ended at a bound: {HELD}")
+    return "; ".join(said)
+
+
+def gap_notice(model: Model, forcing: Sequence[xr.DataArray]) -> str:
+    """Say from when on a simulation is NaN, because its forcing is missing or cannot be.
+
+    Parameters
+    ----------
+    model : Model
+        Resolved.
+    forcing : sequence of DataArray
+        One for each name of ``model.forcing``, in memory.
+
+    Returns
+    -------
+    str
+        One line; empty where there is no gap.
+    """
+    needed = zip(model.forcing, forcing, strict=True)
+    gaps = {n: _missing(n, series) for n, series in needed if n not in model.tolerated}
+    names = [name for name, gap in gaps.items() if gap.any()]
+    if not names:
+        return ""
+    missing = functools.reduce(operator.or_, (gaps[name] for name in names))
+    stations = missing.any("time")
+    anywhere = missing.any(list(stations.dims)).values
+    begin = time_text(missing["time"].values[np.argmax(anywhere)])
+    where = f"at {int(stations.sum())} of {stations.size} stations " if stations.size > 1 else ""
+    earliest = ", at the earliest" if stations.sum() > 1 else ""
+    return (
+        f"{where}the result is NaN from {begin} on{earliest}, where {', '.join(names)} is missing "
+        "or cannot be: ds.lsm.check() finds the gaps; fill them, "
+        f"ds[{names[0]!r}].interpolate_na('time'), or select times without"
+    )
+
+
+def _missing(name: str, series: xr.DataArray) -> xr.DataArray:
+    """Whether a forcing is missing, or cannot be, at any of its levels, (..., time)."""
+    absent = series.copy(data=~np.isfinite(series.values))
+    absent |= implausible(series.values, plausible(name))
+    return absent.any([dim for dim in absent.dims if str(dim).startswith("_")])
