@@ -43,6 +43,7 @@ from xlsm.model.stepping import SDIRK2, BackwardEuler
 from xlsm.model.surface import BareSurface, SkinLayer
 from xlsm.model.turbulence import ConstantExchange, WindExchange
 from xlsm.priors import LogNormal, Normal, Uniform
+from xlsm.verdict import Flag
 
 __all__ = [
     "SDIRK2",
@@ -58,6 +59,7 @@ __all__ = [
     "ConstantTransfer",
     "Enthalpy",
     "FixedTemperature",
+    "Flag",
     "FreezingSoil",
     "Gaussian",
     "GivenAlbedo",

@@ -15,6 +15,10 @@ class FlaggedWarning(LSMWarning):
     """Part of a result is missing, or rests on a bound: which, why, and what to do."""
 
 
+class DoubtfulWarning(LSMWarning):
+    """There is reason to doubt an estimate: the data leave it open, or the model does not fit."""
+
+
 class MissingVariableError(LSMError):
     """A variable the model or the observations need is not in the Dataset."""
 

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from xlsm._version import __version__
-from xlsm.errors import ModelError, ParameterError
+from xlsm.errors import DoubtfulWarning, ModelError, ParameterError
 from xlsm.free import Parameter, is_real
 from xlsm.holdout import held_out
 from xlsm.inference.invert import ERROR_BARS, METHODS, Status
@@ -21,7 +21,7 @@ from xlsm.pipeline.blocks import apply_blocks
 from xlsm.pipeline.inversion import Settings, estimate_block
 from xlsm.prepare import Likelihoods, Prepared, prepare
 from xlsm.variables import VARIABLES
-from xlsm.verdict import with_verdict
+from xlsm.verdict import doubts, with_verdict
 from xlsm.windows import windows_of
 
 __all__ = ["VARIES", "estimate"]
@@ -113,6 +113,7 @@ def estimate(
     )
     est = judged(_label(results, settings, ready), ds, model, holdout, held, windows)
     notify(estimate_notice(est))
+    notify(doubts(est, list(ready.errors), ready.specs), DoubtfulWarning)
     return est
 
 

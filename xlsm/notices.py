@@ -6,19 +6,19 @@ import contextlib
 import functools
 import operator
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import xarray as xr
 
 from xlsm.axes import time_text
-from xlsm.errors import FlaggedWarning
+from xlsm.errors import DoubtfulWarning, FlaggedWarning, LSMWarning
 from xlsm.inference.invert import Status
 from xlsm.model.model import Model
 from xlsm.pipeline.blocks import implausible
 from xlsm.variables import plausible
 
-__all__ = ["estimate_notice", "gap_notice", "notify", "unnoticed"]
+__all__ = ["POOR_FIT", "doubt_notice", "estimate_notice", "gap_notice", "notify", "unnoticed"]
 
 #: What helps, by what is wrong with a station.
 CURES = {
@@ -34,19 +34,21 @@ CURES = {
         "bound the porosity from below by the largest SoilMoist, xlsm.Parameter(bounds=(0.42, 0.6))"
     ),
 }
+#: Mean square residual, over that of the stated error, from which a model does not fit.
+POOR_FIT = 4.0
 HELD = "widen it with xlsm.Parameter(bounds=...), fix the parameter, or question the model"
 
 
-def notify(text: str) -> None:
+def notify(text: str, category: type[LSMWarning] = FlaggedWarning) -> None:
     """Warn the caller of a verb, if there is anything to say.
 
     Warns
     -----
-    FlaggedWarning
-        With the text.
+    LSMWarning
+        Of the category, with the text.
     """
     if text:
-        warnings.warn(text, FlaggedWarning, stacklevel=4)  # over the verb and the accessor
+        warnings.warn(text, category, stacklevel=4)  # over the verb and the accessor
 
 
 @contextlib.contextmanager
@@ -54,6 +56,7 @@ def unnoticed() -> Iterator[None]:
     """Keep quiet: for callers of the verbs that tell of flagged stations in their own way."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FlaggedWarning)
+        warnings.simplefilter("ignore", DoubtfulWarning)
         yield
 
 
@@ -101,6 +104,45 @@ def estimate_notice(est: xr.Dataset) -> str:
     if ended:
         said.append(f"{', '.join(ended)} ended at a bound: {HELD}")
     return "; ".join(said)
+
+
+def doubt_notice(est: xr.Dataset, observed: Sequence[str], poor: Mapping[str, xr.DataArray]) -> str:
+    """Say which parameters the data leave open, and which observations the model does not fit.
+
+    Parameters
+    ----------
+    est : Dataset
+        As ``ds.lsm.estimate`` gives it.
+    observed : sequence of str
+        Names of the observables.
+    poor : mapping of str to bool DataArray
+        Where each parameter is poorly known.
+
+    Returns
+    -------
+    str
+        One line; empty where there is nothing to say, or nothing is computed yet.
+    """
+    size = est["status"].size
+    if est["status"].chunks is not None:
+        return ""
+
+    def of_stations(there: xr.DataArray) -> str:
+        return f" at {int(there.sum())} of {size} stations" if size > 1 else ""
+
+    said = [f"{name}{of_stations(there)}" for name, there in poor.items() if there.any()]
+    text = f"poorly determined: {', '.join(said)}; ds.lsm.identifiability(est) says why and what "
+    texts = [text + "would help"] if said else []
+    for name in observed:
+        misfit = est[f"chi_square_{name}"] ** 0.5
+        there = misfit > POOR_FIT**0.5
+        if there.any():
+            worst = float(misfit.where(there).median())
+            texts.append(
+                f"residuals of {name} are {worst:.2g} times the stated error{of_stations(there)}: "
+                "another model may fit (xlsm.compare), or the error is larger than stated"
+            )
+    return "; ".join(texts)
 
 
 def gap_notice(model: Model, forcing: Sequence[xr.DataArray]) -> str:

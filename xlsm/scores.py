@@ -113,8 +113,9 @@ def score_parts(
     Returns
     -------
     Dataset
-        As `score`, (..., part, observable), and ``predicted`` (observable); with `sun` also ``rmse_line``, the rmse, at the times
-        that are scored, of a straight line of SWdown that was fitted to the fitted ones.
+        As `score`, (..., part, observable), and ``predicted`` (observable); with `sun` also
+        ``rmse_line``, the rmse, at the times that are scored, of a straight line of SWdown that
+        was fitted to the fitted ones.
     """
     series = []
     for channel in predicted:

@@ -10,15 +10,14 @@ import xarray as xr
 
 from xlsm.inference.invert import Status
 from xlsm.model.parameters import ParameterSpec
+from xlsm.notices import POOR_FIT, doubt_notice
 from xlsm.words import STRONG, value_in_words
 
-__all__ = ["Flag", "with_verdict"]
+__all__ = ["Flag", "doubts", "with_verdict"]
 
 #: Standard errors from which a parameter is poorly known: of its logarithm where it varies over
 #: decades, else as a part of the width of its bounds.
 POOR_LOGARITHM, POOR_PART = 0.3, 0.1
-#: Mean square residual, over that of the stated error, from which a model does not fit.
-POOR_FIT = 4.0
 #: Autocorrelation of residuals from which they are no noise.
 CORRELATED = 0.5
 #: Part of the variance of residuals that follows the hour of the day, from which it is a pattern.
@@ -49,7 +48,7 @@ def with_verdict(
     specs : sequence of ParameterSpec
         Of the free parameters.
     """
-    poor = [_poor(est, spec) for spec in specs]
+    poor = [poorly_known(est, spec) for spec in specs]
     raised = {
         Flag.at_bound: est["status"] == Status.at_bound,
         Flag.poorly_determined: _any(poor),
@@ -76,6 +75,11 @@ def with_verdict(
     return est.assign_attrs(summary=text)
 
 
+def doubts(est: xr.Dataset, observed: Sequence[str], specs: Sequence[ParameterSpec]) -> str:
+    """Say in a line what to doubt; nothing where nothing is computed yet."""
+    return doubt_notice(est, observed, {spec.name: poorly_known(est, spec) for spec in specs})
+
+
 def _any(conditions: Sequence[xr.DataArray]) -> xr.DataArray:
     found = conditions[0]
     for condition in conditions[1:]:
@@ -83,7 +87,7 @@ def _any(conditions: Sequence[xr.DataArray]) -> xr.DataArray:
     return found
 
 
-def _poor(est: xr.Dataset, spec: ParameterSpec) -> xr.DataArray:
+def poorly_known(est: xr.Dataset, spec: ParameterSpec) -> xr.DataArray:
     """Whether a parameter is poorly known; one that is held at a bound is flagged as such."""
     std = est[f"{spec.name}_std"]
     if spec.scale == "log":
@@ -99,7 +103,7 @@ def _of_one(est: xr.Dataset, observed: Sequence[str], specs: Sequence[ParameterS
     lines = []
     for spec in specs:
         value, std = float(est[spec.name]), float(est[f"{spec.name}_std"])
-        poor = ", poorly determined" if bool(_poor(est, spec)) and np.isfinite(std) else ""
+        poor = ", poorly determined" if bool(poorly_known(est, spec)) and np.isfinite(std) else ""
         lines.append(f"  {spec.name}: {value_in_words(value, std, spec.units)}{poor}")
     lines.insert(0, f"{status.name}:")
     lines += _correlations(est, specs)
