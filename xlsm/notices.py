@@ -34,7 +34,10 @@ CURES = {
         "bound the porosity from below by the largest SoilMoist, xlsm.Parameter(bounds=(0.42, 0.6))"
     ),
 }
-HELD = "widen it with xlsm.Parameter(bounds=...), fix the parameter, or question the model"
+HELD = (
+    "the model, or what is fixed or left at its default, does not fit the data there; change it, "
+    "fix the parameter, or give it other xlsm.Parameter(bounds=...)"
+)
 
 
 def notify(text: str) -> None:
