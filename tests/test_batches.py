@@ -157,6 +157,7 @@ def test_inputs_are_unchanged():
     np.testing.assert_allclose(est.deep_temperature, [290.15, 291.15])
 
 
+@pytest.mark.filterwarnings("ignore::xlsm.errors.FlaggedWarning")  # albedos at their bound
 def test_results_share_no_memory_with_inputs(pair):
     known = {"emissivity": xr.DataArray([0.94, 0.96], dims="station", attrs={"units": "1"})}
     est = pair.lsm.estimate(TWO, observed=ERRORS, fixed=known)
@@ -179,6 +180,7 @@ def test_accessor_does_not_go_stale(pair):
     xr.testing.assert_identical(second, fresh)
 
 
+@pytest.mark.filterwarnings("ignore::xlsm.errors.FlaggedWarning")  # albedos at their bound
 def test_extra_coordinates_and_variables(pair):
     ds = pair
     plain = ds.lsm.estimate(TWO, observed=ERRORS)

@@ -119,6 +119,7 @@ def test_what_is_followed_is_no_observation(sensors, fit):
     np.testing.assert_allclose(fit.residual_std_SoilTemp, spread, rtol=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore::xlsm.errors.FlaggedWarning")
 def test_a_gap_in_what_is_followed_flags_its_station_alone(sensors, fit):
     soil = sensors.SoilTemp.copy()
     soil[0, 70, 0] = np.nan  # the top one at the first station
@@ -162,6 +163,7 @@ def test_what_is_not_known_above_the_soil_is_no_output(sensors):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_derivatives_agree_between_thermometers_over_layers():
     time = np.arange(8) * 3600.0

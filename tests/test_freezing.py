@@ -356,6 +356,7 @@ def close(actual, expected, rtol):
     assert np.all(np.abs(actual - expected) <= rtol * largest), np.abs(actual - expected) / largest
 
 
+@pytest.mark.slow  # every day the second derivatives hold reverse mode against differences
 @pytest.mark.usefixtures("x64")
 def test_forward_reverse_and_differences_agree():
     data = numbers()

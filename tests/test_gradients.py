@@ -15,7 +15,12 @@ from xlsm.model import column
 from xlsm.model.parameters import to_physical, to_unbounded
 
 pytestmark = pytest.mark.usefixtures("x64")
-every_solver = pytest.mark.parametrize("solver", SOLVERS, ids=SOLVER_NAMES)
+#: The iterative solver has the derivatives of a direct one; every day one test of it is enough.
+EVERY_SOLVER = [
+    pytest.param(solver, id=name, marks=[pytest.mark.slow] if name == "jacobi" else [])
+    for solver, name in zip(SOLVERS, SOLVER_NAMES, strict=True)
+]
+every_solver = pytest.mark.parametrize("solver", EVERY_SOLVER)
 
 FREE = (
     "albedo",
@@ -193,8 +198,20 @@ EXTREME = {
 }
 
 
-@pytest.mark.parametrize("bottom", [xlsm.FixedTemperature(), xlsm.ZeroFlux()], ids=["T", "flux"])
-@every_solver
+#: Solver and bottom; the iterative one with one of them every day.
+ENDS = [
+    pytest.param(
+        solver,
+        bottom,
+        id=f"{name}-{end}",
+        marks=[pytest.mark.slow] if (name, end) == ("jacobi", "flux") else [],
+    )
+    for solver, name in zip(SOLVERS, SOLVER_NAMES, strict=True)
+    for bottom, end in ((xlsm.FixedTemperature(), "T"), (xlsm.ZeroFlux(), "flux"))
+]
+
+
+@pytest.mark.parametrize(("solver", "bottom"), ENDS)
 def test_derivatives_are_finite_at_the_extremes(solver, bottom):
     what = problem(solver, bottom=bottom)
     specs = [what.model.parameters[name] for name in FREE]

@@ -7,7 +7,7 @@ from cases import run, weather
 from twins import assert_identical_numbers, forcing
 
 import xlsm
-from xlsm.errors import ModelError
+from xlsm.errors import FlaggedWarning, ModelError
 
 GRID = xlsm.UniformGrid(0.5, 26)
 SENSORS = np.array([0.05, 0.11, 0.3])
@@ -107,7 +107,9 @@ def test_a_station_without_a_first_profile_is_flagged_and_spoils_no_neighbour(st
     soil[1, 0] = np.nan
     soil[3, 0, 0] = np.nan
     patchy = stations.assign(SoilTemp=soil)
-    est, sim = estimated(patchy), patchy.lsm.simulate(DEEP, model=OBSERVED)
+    with pytest.warns(FlaggedWarning, match="1 of 5 stations .* 1 no_initial_profile"):
+        est = estimated(patchy)
+    sim = patchy.lsm.simulate(DEEP, model=OBSERVED)
     np.testing.assert_array_equal(est.status != 0, np.arange(5) == 1)
     assert est.status[1] == xlsm.Status.no_initial_profile
     assert np.isnan(sim.SoilTemp[1]).all()

@@ -7,6 +7,9 @@ import xarray as xr
 import xlsm
 from xlsm import tutorial
 
+# stations at a bound or without an estimate are the subject here
+pytestmark = pytest.mark.filterwarnings("ignore::xlsm.errors.FlaggedWarning")
+
 FREE = (
     "albedo",
     "thermal_conductivity",
@@ -86,8 +89,15 @@ def test_fixed_must_be_a_mapping():
         ds.lsm.estimate("albedo", fixed=["emissivity"])
 
 
-@pytest.mark.parametrize("solver", ["modal", "tridiagonal"])
-@pytest.mark.parametrize("free", [["thermal_conductivity"], ["albedo"]])
+@pytest.mark.parametrize(
+    ("free", "solver"),
+    [
+        (["albedo"], "modal"),
+        (["thermal_conductivity"], "tridiagonal"),
+        pytest.param(["albedo"], "tridiagonal", marks=pytest.mark.slow),
+        pytest.param(["thermal_conductivity"], "modal", marks=pytest.mark.slow),
+    ],
+)
 def test_one_kind_of_parameter_alone(free, solver):
     """All free parameters change the coefficients of a step, or none does."""
     ds = tutorial.open_dataset("huang2025")

@@ -12,7 +12,7 @@ from derivatives import agree, close, forward, numbers, reverse
 from twins import assert_identical_numbers, forcing, truth
 
 import xlsm
-from xlsm.errors import ModelError, ParameterError
+from xlsm.errors import FlaggedWarning, ModelError, ParameterError
 from xlsm.inference.problem import Problem
 from xlsm.model import conductivity as law
 from xlsm.model.moist import MoistSoil
@@ -441,6 +441,7 @@ def test_porosity_below_the_moisture_is_refused_by_name():
         one.lsm.estimate("quartz_fraction", fixed={"porosity": 0.3}, model=MODEL)
 
 
+@pytest.mark.filterwarnings("ignore::xlsm.errors.FlaggedWarning")
 def test_only_the_station_with_too_few_pores_is_flagged(twin, fitted):
     pores = xr.DataArray([0.5, 0.2, 0.5], dims="station")
     est = twin.lsm.estimate("quartz_fraction", model=MODEL, fixed=KNOWN | {"porosity": pores})
@@ -481,13 +482,16 @@ TOO_FEW_PORES = {
 
 
 def test_an_estimate_with_too_few_pores_is_flagged(twin):
-    est = twin.lsm.estimate(TOO_FEW_PORES, model=MODEL, fixed=KNOWN)
+    cure = r"3 of 3 stations .*largest SoilMoist, xlsm\.Parameter\(bounds=\(0\.42, 0\.6\)\)"
+    with pytest.warns(FlaggedWarning, match=cure):
+        est = twin.lsm.estimate(TOO_FEW_PORES, model=MODEL, fixed=KNOWN)
     assert (est.status == xlsm.Status.impossible_estimate).all()
     assert "impossible_estimate" in est.status.attrs["flag_meanings"].split()
     for name in ("porosity", "porosity_std", "covariance", "cost", "residual_std_SoilTemp"):
         assert est[name].isnull().all()
 
 
+@pytest.mark.filterwarnings("ignore::xlsm.errors.FlaggedWarning")
 def test_what_is_amiss_beside_an_impossible_estimate_is_told_first(twin):
     spoilt = twin.copy(deep=True)
     spoilt["SoilTemp"][0, 3, 0] = -9999.0
@@ -497,6 +501,7 @@ def test_what_is_amiss_beside_an_impossible_estimate_is_told_first(twin):
     assert told == ["implausible_values", "forcing_gap", "impossible_estimate"]
 
 
+@pytest.mark.filterwarnings("ignore::xlsm.errors.FlaggedWarning")
 def test_spikes_that_cannot_be_are_told_as_such():
     """A fill value says nothing about pores."""
     ds = dataset()

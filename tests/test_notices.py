@@ -66,8 +66,9 @@ def test_stations_without_an_estimate_are_counted_by_reason(spoilt):
 
 def test_parameters_at_a_bound_are_named(ds, spoilt):
     assert said(estimate, ds, BRIGHT) == (
-        "albedo at 6 of 6 stations ended at a bound: widen it with xlsm.Parameter(bounds=...), "
-        "fix the parameter, or question the model"
+        "albedo at 6 of 6 stations ended at a bound: the model, or what is fixed or left at its "
+        "default, does not fit the data there; change it, fix the parameter, or give it other "
+        "xlsm.Parameter(bounds=...)"
     )
     text = said(estimate, spoilt, BRIGHT)
     assert "3 of 6 stations have no estimate" in text

@@ -128,6 +128,7 @@ def test_all_50_starts_find_the_truth_at_two_depths(twin):
     assert recovered(twin, starts("starts_two_depths.csv"), case.FREE) < 1e-8
 
 
+@pytest.mark.slow
 def test_all_50_starts_find_the_truth_with_h_instead_of_H(twin):
     free = [name.replace("combined", "heat") for name in case.FREE]
     fixed = {"bowen_ratio": 1.5}

@@ -15,6 +15,9 @@ from xlsm.errors import LSMError
 from xlsm.inference.invert import Status
 from xlsm.validate import read_variable
 
+# whatever comes in, stations may be flagged
+pytestmark = pytest.mark.filterwarnings("ignore::xlsm.errors.FlaggedWarning")
+
 # derandomize: the same examples everywhere and always; a failure is never somebody else's
 few = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 WEATHER = ("SWdown", "LWdown", "Tair")

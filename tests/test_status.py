@@ -9,6 +9,9 @@ from xlsm import Parameter
 from xlsm.errors import LSMError, MissingVariableError, ParameterError
 from xlsm.inference.invert import Status
 
+# what is said of such stations has tests of its own, tests/test_notices.py
+pytestmark = pytest.mark.filterwarnings("ignore::xlsm.errors.FlaggedWarning")
+
 STATIONS = 8
 KNOWN = {name: value[:2] for name, value in truth(STATIONS).items() if name in FREE[2:]}
 PLACES = (0, 4, STATIONS - 1)

@@ -242,6 +242,7 @@ def morning(of, free):
     return numbers(of, free, hours, depths=(0.0, 0.05), errors=ERRORS, fixed=start)
 
 
+@pytest.mark.slow  # every day a twin is found again; tests/test_surface.py has all pieces at once
 @pytest.mark.usefixtures("x64")
 def test_all_routes_to_a_derivative_agree():
     of = model(WindTransfer(), PriestleyTaylor())

@@ -251,7 +251,9 @@ class LSMAccessor:
         >>> import xlsm
         >>> ds = xlsm.tutorial.open_dataset("twin").isel(station=0)
         >>> est = ds.lsm.estimate(
-        ...     ["albedo", "combined_transfer_coefficient"], observed={"LWup": 5.0}
+        ...     ["albedo", "combined_transfer_coefficient"],
+        ...     observed={"LWup": 5.0},
+        ...     fixed=xlsm.tutorial.truth(ds),
         ... )
         >>> sorted(est.data_vars)[:2]
         ['albedo', 'albedo_std']

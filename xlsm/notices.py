@@ -36,7 +36,10 @@ CURES = {
 }
 #: Mean square residual, over that of the stated error, from which a model does not fit.
 POOR_FIT = 4.0
-HELD = "widen it with xlsm.Parameter(bounds=...), fix the parameter, or question the model"
+HELD = (
+    "the model, or what is fixed or left at its default, does not fit the data there; change it, "
+    "fix the parameter, or give it other xlsm.Parameter(bounds=...)"
+)
 
 
 def notify(text: str, category: type[LSMWarning] = FlaggedWarning) -> None:

@@ -69,7 +69,9 @@ class PlotAccessor:
         >>> import xlsm
         >>> ds = xlsm.tutorial.open_dataset("twin").isel(station=0)
         >>> est = ds.lsm.estimate(
-        ...     ["albedo", "combined_transfer_coefficient"], observed={"LWup": 5.0}
+        ...     ["albedo", "combined_transfer_coefficient"],
+        ...     observed={"LWup": 5.0},
+        ...     fixed=xlsm.tutorial.truth(ds),
         ... )
         >>> fig = ds.lsm.plot.fit(est)
         >>> fig.axes[0].get_ylabel()
@@ -116,7 +118,9 @@ class PlotAccessor:
         >>> import xlsm
         >>> ds = xlsm.tutorial.open_dataset("twin").isel(station=slice(3))
         >>> est = ds.lsm.estimate(
-        ...     ["albedo", "combined_transfer_coefficient"], observed={"LWup": 5.0}
+        ...     ["albedo", "combined_transfer_coefficient"],
+        ...     observed={"LWup": 5.0},
+        ...     fixed=xlsm.tutorial.truth(ds),
         ... )
         >>> fig = est.lsm.plot.parameters(truth=xlsm.tutorial.truth(ds))
         >>> [ax.get_title("left") for ax in fig.axes]
