@@ -33,7 +33,7 @@ def fitted(noisy):
 
 def numbers(est):
     """Names of the variables an unsolved station has no numbers for."""
-    fixed = {"emissivity", "status", "iterations"}
+    fixed = {"emissivity", "status", "iterations", "flags"}
     return [name for name in est.data_vars if name not in fixed]
 
 

@@ -13,7 +13,6 @@ from xlsm.errors import DoubtfulWarning, ModelError, ParameterError
 from xlsm.free import Parameter, is_real
 from xlsm.holdout import held_out
 from xlsm.inference.invert import ERROR_BARS, METHODS, Status
-from xlsm.inputs import warn_if_shallow
 from xlsm.judge import judged
 from xlsm.model.model import Model
 from xlsm.notices import estimate_notice, notify
@@ -78,7 +77,6 @@ def estimate(
         holdout=holdout,
     )
     model = ready.layout.problem.model
-    warn_if_shallow(model, ds, ready.fixed | ready.guesses, windows)
     settings = Settings(
         layout=ready.layout,
         method=method,

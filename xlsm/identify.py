@@ -14,6 +14,7 @@ from xlsm.errors import ParameterError
 from xlsm.free import Parameter, wanted_of
 from xlsm.inputs import resolve
 from xlsm.model.model import Model
+from xlsm.notices import unnoticed
 from xlsm.observing import standard_errors
 from xlsm.pipeline.appraisal import Settings, sensitivity_block
 from xlsm.pipeline.blocks import apply_blocks
@@ -198,7 +199,7 @@ def _look(
         observed = observed_by(parameters)
     errors = standard_errors(observed, ds, model, known)
     planned, channels, labels = _with_candidates(ds, values, model, errors, candidates, known)
-    ready = prepare(planned, wanted, observed=channels, fixed=fixed, model=model)
+    ready = prepare(planned, wanted, observed=channels, fixed=fixed, model=model, stacklevel=6)
     layout = ready.layout
     there = [label is None for label in labels]
     count = len(ready.specs)
@@ -298,7 +299,8 @@ def _with_candidates(
     wanted, metres = _wanted_candidates(ds, model, errors, candidates, known)
     if not wanted:
         return ds, dict(errors), [None] * _count(ds, errors)
-    sim = simulate(ds, values, model=model, depth=metres or None, outputs=list(wanted))
+    with unnoticed():  # it only fills the places of observations
+        sim = simulate(ds, values, model=model, depth=metres or None, outputs=list(wanted))
     further = [f"SoilTemp at {z:g} m" for z in metres]
     all_errors = dict(errors)
     labels: list[str | None] = []

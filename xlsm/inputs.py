@@ -163,6 +163,7 @@ def warn_if_shallow(
     ds: xr.Dataset,
     values: Mapping[str, xr.DataArray],
     windows: Windows | None = None,
+    stacklevel: int = 4,
 ) -> None:
     """Warn of a column that the slowest wave of its record, or its windows, reaches through.
 
@@ -176,6 +177,8 @@ def warn_if_shallow(
         Parameters in use, first guesses of the free ones among them.
     windows : Windows, optional
         As of `resolve`.
+    stacklevel : int, optional
+        Frames up to the caller the warning should point at.
 
     Warns
     -----
@@ -206,5 +209,5 @@ def warn_if_shallow(
             f"deeper: use a grid that ends at "
             f"{math.ceil(10 * reach) / 10:g} m or below (twice its damping depth){auto}",
             LSMWarning,
-            stacklevel=4,
+            stacklevel=stacklevel,
         )

@@ -10,6 +10,7 @@ import xarray as xr
 from xlsm.arguments import parameter_values
 from xlsm.channels import channels, scored_outputs
 from xlsm.model.model import Model
+from xlsm.notices import unnoticed
 from xlsm.scores import described, score_parts
 from xlsm.simulate import complete, run
 from xlsm.validate import read_variable
@@ -66,7 +67,8 @@ def judged(
     levels = iter(range(len(metres)))
     series = [c if c.level is None else c._replace(level=next(levels)) for c in series]
     names = tuple(dict.fromkeys(channel.name for channel in series))
-    sim = run(ds, model, values, names, np.array(metres), windows)
+    with unnoticed():  # what it lacks the estimate lacks too
+        sim = run(ds, model, values, names, np.array(metres), windows)
     sun = cut(read_variable(ds, "SWdown"), windows) if "SWdown" in ds.variables else None
     labels = [channel.label for channel in series]
     scores = score_parts(sim, series, labels, held, est["cost"], sun).drop_vars("predicted")

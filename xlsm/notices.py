@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from xlsm.axes import time_text
-from xlsm.errors import DoubtfulWarning, FlaggedWarning, LSMWarning
+from xlsm.errors import FlaggedWarning, LSMWarning
 from xlsm.inference.invert import Status
 from xlsm.model.model import Model
 from xlsm.pipeline.blocks import implausible
@@ -42,7 +42,7 @@ HELD = (
 )
 
 
-def notify(text: str, category: type[LSMWarning] = FlaggedWarning) -> None:
+def notify(text: str, category: type[LSMWarning] = FlaggedWarning, stacklevel: int = 4) -> None:
     """Warn the caller of a verb, if there is anything to say.
 
     Warns
@@ -51,15 +51,14 @@ def notify(text: str, category: type[LSMWarning] = FlaggedWarning) -> None:
         Of the category, with the text.
     """
     if text:
-        warnings.warn(text, category, stacklevel=4)  # over the verb and the accessor
+        warnings.warn(text, category, stacklevel=stacklevel)  # over the verb and the accessor
 
 
 @contextlib.contextmanager
 def unnoticed() -> Iterator[None]:
     """Keep quiet: for callers of the verbs that tell of flagged stations in their own way."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FlaggedWarning)
-        warnings.simplefilter("ignore", DoubtfulWarning)
+        warnings.simplefilter("ignore", LSMWarning)
         yield
 
 

@@ -14,7 +14,7 @@ from xlsm.guesses import with_classical_guesses
 from xlsm.holdout import withheld, without
 from xlsm.inference.likelihood import LIKELIHOODS, Likelihood
 from xlsm.inference.problem import Problem
-from xlsm.inputs import read_forcing, read_start, resolve
+from xlsm.inputs import read_forcing, read_start, resolve, warn_if_shallow
 from xlsm.model.model import Model
 from xlsm.model.parameters import ParameterSpec
 from xlsm.observing import refuse_undetermined, standard_errors
@@ -75,6 +75,7 @@ def prepare(
     windows: Windows | None = None,
     held: np.ndarray[Any, Any] | None = None,
     holdout: Any = None,
+    stacklevel: int = 5,
 ) -> Prepared:
     """Read and check everything; see `xlsm.accessor.LSMAccessor.estimate`.
 
@@ -86,6 +87,8 @@ def prepare(
         Into which the record is cut.
     held : bool array, shape (time,), optional
         Times whose observations are held out, see `xlsm.holdout.held_out`.
+    stacklevel : int, optional
+        Frames up to the caller a warning should point at.
 
     Returns
     -------
@@ -98,6 +101,8 @@ def prepare(
     guesses = [value.drop_vars("window_end", errors="ignore") for value in guesses]
     values = {n: value.drop_vars("window_end", errors="ignore") for n, value in values.items()}
     errors = standard_errors(observed, ds, model, {*values, *wanted})
+    known = values | dict(zip(wanted, guesses, strict=True))
+    warn_if_shallow(model, ds, known, windows, stacklevel)
     if not model.surface.balanced and "Qg" not in errors:
         refuse_undetermined(wanted, fixed)
     forcing, forcing_dims = read_forcing(ds, model, windows)

@@ -16,6 +16,7 @@ from xlsm.free import Parameter, wanted_of
 from xlsm.identify import observed_by
 from xlsm.inference.invert import Status
 from xlsm.model.parameters import ParameterSpec
+from xlsm.notices import unnoticed
 from xlsm.prepare import Likelihoods
 from xlsm.simulate import model_of
 
@@ -70,15 +71,16 @@ def profile(
     bounds = treatments[parameter].bounds or spec.bounds
     grid = _grid(est, spec, bounds, points, reach)
     known = [name for name in model.parameters if name in est and name not in names]
-    traced = estimate(
-        ds,
-        others,
-        observed=observed_by(est) if observed is None else observed,
-        fixed={**{name: est[name] for name in known}, parameter: grid},
-        model=model,
-        likelihood=likelihood,
-        error_bars="stated",
-    )
+    with unnoticed():  # far from the minimum much is wrong, and nobody wonders
+        traced = estimate(
+            ds,
+            others,
+            observed=observed_by(est) if observed is None else observed,
+            fixed={**{name: est[name] for name in known}, parameter: grid},
+            model=model,
+            likelihood=likelihood,
+            error_bars="stated",
+        )
     found = xr.apply_ufunc(
         _interval,
         grid,

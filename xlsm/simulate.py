@@ -112,7 +112,7 @@ def run(
         settings=settings,
     )
     if all(array.chunks is None for array in arrays):
-        notify(gap_notice(model, forcing))
+        notify(gap_notice(model, forcing), stacklevel=5)
     result = xr.Dataset(
         {
             name: array.assign_attrs(attributes(name), cell_methods="time: point")

@@ -210,12 +210,13 @@ def _clock(time: xr.DataArray) -> tuple[Array, Array]:
         hours = parts.hour + parts.minute / 60 + (parts.second + parts.microsecond / 1e6) / 3600
         passed = (parts.dayofyear - 1 + hours / 24) / parts.days_in_year
         years = (parts.year.values - 1970).astype("datetime64[Y]")
+        following = (parts.year.values - 1969).astype("datetime64[Y]")
     except (AttributeError, TypeError) as error:
         raise TimeAxisError(
             f"The position of the sun needs dates, but the times are {times.dtype}. Decode them, "
             "xr.decode_cf(ds), or set them (UTC): ds.assign_coords(time=pd.date_range(...))."
         ) from error
-    start, end = ((y - _J2000) / _ONE_DAY for y in (years, years + 1))
+    start, end = ((y - _J2000) / _ONE_DAY for y in (years, following))
     return start + passed.values * (end - start), hours.values
 
 
