@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -14,7 +15,7 @@ from xlsm.pipeline.blocks import Block, from_batch, implausible, outside_is_nan,
 from xlsm.pipeline.impossible import impossible
 from xlsm.variables import plausible
 
-__all__ = ["Settings", "estimate_block"]
+__all__ = ["Settings", "estimate_block", "read_block"]
 
 #: Spread of the random starts around the first guess, in unbounded parameters: for a parameter
 #: amid its bounds about a sixth of their range, to either side.
@@ -45,21 +46,14 @@ class Settings:
 def estimate_block(*arrays: Any, settings: Settings, size: int) -> tuple[np.ndarray[Any, Any], ...]:
     """Estimate one block of stations, NumPy in and out."""
     problem = settings.problem
-    channels = [2 if name == "SoilTemp" else 1 for name in problem.observed]
-    rest = [*channels, *[0] * (len(settings.fixed) + len(problem.free))]
-    block = unpack(arrays, problem.model, rest, size)
+    block, data = read_block(arrays, settings, size)
     bad = block.bad
-    for name, values in zip(problem.observed, block.rest, strict=False):
-        bad |= implausible(values, plausible(name)).any(axis=tuple(range(values.ndim - 1)))
-    for series in block.forcing.values():
-        series[..., bad] = np.nan  # which ends such a station at once
     # the first start is the guess itself; the others lie about it, alike for every station so
     # that results do not depend on how the stations are cut into blocks
     count = len(problem.free)
     random = np.random.default_rng(settings.seed).standard_normal((settings.starts - 1, count))
     offsets = np.concatenate([np.zeros((1, count)), START_SPREAD * random])
     lanes = LANES.get(jax.default_backend(), ACCELERATOR_LANES)
-    data = _data(settings, block)
     with jax.enable_x64(True):
         result = invert(
             problem,
@@ -81,6 +75,20 @@ def estimate_block(*arrays: Any, settings: Settings, size: int) -> tuple[np.ndar
     status = np.where(bad, np.int8(Status.implausible_values), result.status)
     result = result._replace(status=status, **refused)
     return tuple(from_batch(values, block.shape) for values in result)
+
+
+def read_block(arrays: Sequence[Any], settings: Settings, size: int) -> tuple[Block, Data]:
+    """Sort the arrays of a block, and mark the stations with a value that cannot be."""
+    problem = settings.problem
+    channels = [2 if name == "SoilTemp" else 1 for name in problem.observed]
+    rest = [*channels, *[0] * (len(settings.fixed) + len(problem.free))]
+    block = unpack(arrays, problem.model, rest, size)
+    for name, values in zip(problem.observed, block.rest, strict=False):
+        wrong = implausible(values, plausible(name)).any(axis=tuple(range(values.ndim - 1)))
+        block = block._replace(bad=block.bad | wrong)
+    for series in block.forcing.values():
+        series[..., block.bad] = np.nan  # which ends such a station at once
+    return block, _data(settings, block)
 
 
 def _data(settings: Settings, block: Block) -> Data:
