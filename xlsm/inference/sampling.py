@@ -138,7 +138,7 @@ def sample(
     In the unbounded parameters, where the sampler [1]_ moves, the slope of the transform is a
     further factor. The sampler works on coordinates whitened by Laplace's approximation and
     straightened along the longest valley, begins at draws from that, and adapts step size and
-    mass matrix as Stan does.
+    mass matrix as Stan does; then all chains go on with the same.
 
     Parameters
     ----------
@@ -192,27 +192,38 @@ def sample(
             adaptation_info_fn=get_filter_adapt_info_fn(),
         )
 
-        def chain(key: jax.Array) -> Draws:
-            begin, adapt, draw = jax.random.split(key, 3)
+        def tune(key: jax.Array) -> tuple[Any, Any]:
+            begin, adapt = jax.random.split(key)
             first = jax.random.normal(begin, values.shape)
             (state, tuned), _ = adaptation.run(adapt, first, warmup)
-            step = blackjax.nuts(log_density, **tuned).step
+            return state, tuned
 
-            def one(state: Any, key: jax.Array) -> tuple[Any, Draws]:
-                state, info = step(key, state)
-                physical, _ = _physical(own, centre + root @ place(state.position))
-                return state, Draws(
-                    values=physical,
-                    lp=state.logdensity,
-                    energy=info.energy,
-                    acceptance_rate=info.acceptance_rate,
-                    diverging=info.is_divergent,
-                    n_steps=info.num_integration_steps,
-                )
+        states, tuned = jax.vmap(tune)(keys)
+        # each chain has seen a part of the valley: what is right for all is the smallest step,
+        # and the mean of what they think of its shape
+        step = blackjax.nuts(
+            log_density,
+            step_size=jnp.min(tuned["step_size"]),
+            inverse_mass_matrix=jnp.mean(tuned["inverse_mass_matrix"], axis=0),
+        ).step
 
-            drawn: Draws = jax.lax.scan(one, state, jax.random.split(draw, draws))[1]
+        def draw(state: Any, key: jax.Array) -> tuple[Any, Draws]:
+            state, info = step(key, state)
+            physical, _ = _physical(own, centre + root @ place(state.position))
+            return state, Draws(
+                values=physical,
+                lp=state.logdensity,
+                energy=info.energy,
+                acceptance_rate=info.acceptance_rate,
+                diverging=info.is_divergent,
+                n_steps=info.num_integration_steps,
+            )
+
+        def chain(state: Any, key: jax.Array) -> Draws:
+            key = jax.random.fold_in(key, warmup)  # another stream than that of the tuning
+            drawn: Draws = jax.lax.scan(draw, state, jax.random.split(key, draws))[1]
             return drawn
 
-        return jax.vmap(chain)(keys)
+        return jax.vmap(chain)(states, keys)
 
     return jax.vmap(station, in_axes=-1)(series, values, covariance)
