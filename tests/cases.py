@@ -1,10 +1,13 @@
 """What the tests of the physics share: the paper's case, and the model run on plain numbers."""
 
+import os
 from functools import partial
+from pathlib import Path
 
 import jax
 import numpy as np
 import pandas as pd
+import pytest
 import xarray as xr
 
 import xlsm
@@ -24,6 +27,16 @@ def paper_dataset():
     time = pd.date_range("2024-06-01", periods=case.TIMES, freq="1h")
     series = dict(zip(WEATHER, case.forcing(), strict=True))
     return xr.Dataset({k: ("time", v) for k, v in series.items()}, {"time": time})
+
+
+def published(name):
+    """A file of the paper's, or a skip that says what is missing."""
+    if "XLSM_DATA" not in os.environ:
+        pytest.skip("XLSM_DATA does not name a folder with the paper's files")
+    path = Path(os.environ["XLSM_DATA"]) / "huang2025" / name
+    if not path.exists():
+        pytest.skip(f"the paper's {name} is not in the folder XLSM_DATA names")
+    return path
 
 
 def weather(times, step=3600.0):

@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "xlsm"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-PURE = {"jax", "numpy", "optax"}
+PURE = {"blackjax", "jax", "numpy", "optax"}
 
 # What the modules of each layer may import from the package, innermost layer first. What is not
 # named here (accessor, io, plot, command line, the package itself) is outside: free to import
@@ -56,6 +56,7 @@ VERBS = {
     "xlsm.profiles",
     "xlsm.measures",
     "xlsm.notices",
+    "xlsm.sample",
     "xlsm.scores",
     "xlsm.simulate",
     "xlsm.sky",

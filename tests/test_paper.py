@@ -1,29 +1,17 @@
 """The synthetic case of Huang, Heaney & van Reeuwijk (arXiv 2505.02979)."""
 
 import dataclasses
-import os
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from cases import TRUTH, paper_dataset, run, weather
+from cases import TRUTH, paper_dataset, published, run, weather
 
 import xlsm
 from benchmarks import case
 
 PAPER = xlsm.models.huang2025()
 SHALLOW = [0.0, 0.05]
-
-
-def published(name):
-    """A file of the paper's, or a skip that says what is missing."""
-    if "XLSM_DATA" not in os.environ:
-        pytest.skip("XLSM_DATA does not name a folder with the paper's files")
-    path = Path(os.environ["XLSM_DATA"]) / "huang2025" / name
-    if not path.exists():
-        pytest.skip(f"the paper's {name} is not in the folder XLSM_DATA names")
-    return path
 
 
 @pytest.fixture(scope="module")

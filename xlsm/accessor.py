@@ -19,6 +19,7 @@ from xlsm.pipeline.write import to_zarr
 from xlsm.plot.accessor import PlotAccessor
 from xlsm.prepare import Likelihoods
 from xlsm.profiles import profile
+from xlsm.sample import sample
 from xlsm.simulate import simulate
 
 __all__ = ["LSMAccessor"]
@@ -480,6 +481,96 @@ class LSMAccessor:
             likelihood=likelihood,
             points=points,
             reach=reach,
+        )
+
+    def sample(
+        self,
+        free: str | Iterable[str] | Mapping[str, Parameter],
+        *,
+        observed: str | Iterable[str] | Mapping[str, float] | None = None,
+        fixed: Mapping[str, Any] | xr.Dataset | None = None,
+        model: str | Model | None = None,
+        likelihood: Likelihoods = None,
+        draws: int = 1000,
+        warmup: int = 500,
+        chains: int = 4,
+        seed: int = 0,
+    ) -> xr.DataTree:
+        """Draw parameters from their posterior distribution, by the No-U-Turn sampler.
+
+        Where `estimate` gives one point and a covariance, this gives the distribution: for a
+        valley that is curved, cut off by a bound or without a bottom. It costs some thousand
+        gradients for each chain. It needs the extra ``bayes``: ``pip install "xlsm[bayes]"``.
+
+        Parameters
+        ----------
+        free, observed, fixed, model, likelihood
+            As in `estimate`.
+        draws : int, optional
+            Draws to keep of each chain.
+        warmup : int, optional
+            Draws before them that tune the sampler and are thrown away.
+        chains : int, optional
+            Independent chains; their agreement says whether they have arrived.
+        seed : int, optional
+            Seed of the random numbers: the same seed gives the same draws.
+
+        Returns
+        -------
+        DataTree
+            In the format of ArviZ, whose functions take it (those before version 1 through
+            ``arviz.from_datatree``). Group ``posterior``: each free parameter, (chain, draw,
+            ...), in its units. ``sample_stats``: ``diverging``, which should be true next to
+            nowhere, ``lp``, ``energy``, ``acceptance_rate`` and ``n_steps``, (chain, draw, ...).
+            ``constant_data``: the fixed parameters and the ``status`` of the estimation, (...).
+            Both groups of parameters together, by `xarray.merge`, are parameters for `simulate`.
+            Stations without an estimate are NaN (see `estimate`) and leave the others alone.
+
+        Raises
+        ------
+        LSMError
+            If the extra is not installed, and as from `estimate`.
+
+        Notes
+        -----
+        The posterior is the likelihood that `estimate` maximises times the priors of the
+        parameters (``xlsm.Parameter(prior=...)``); one that has none is uniform in its physical
+        units between its bounds, whatever the scale of its transform. So it is highest at the
+        estimate; and where the data say little, the bounds matter. It takes the stated errors of
+        the observations at their word and as independent.
+
+        Chains begin at draws from Laplace's approximation about the estimate, which also gives
+        the sampler its first coordinates; those are tuned further during the warm-up, after
+        Hoffman & Gelman (2014), J. Mach. Learn. Res. 15, 1593-1623. R-hat far above 1.01, or
+        divergences, say that the draws are not to be trusted: the posterior may have several
+        hills, or be too curved. All stations are sampled with the same random numbers, so that
+        a result does not depend on how the stations are cut into blocks.
+
+        A Dataset in Dask gives lazy draws, one block of stations at a time.
+
+        Examples
+        --------
+        >>> import xlsm
+        >>> ds = xlsm.tutorial.open_dataset("huang2025").isel(time=slice(0, 25))
+        >>> drawn = ds.lsm.sample(
+        ...     "albedo", observed={"SoilTemp": 0.1}, model="huang2025", draws=50, warmup=50
+        ... )
+        >>> drawn["posterior/albedo"].dims
+        ('chain', 'draw')
+        >>> int(drawn["sample_stats/diverging"].sum())
+        0
+        """
+        return sample(
+            self._obj,
+            free,
+            observed=observed,
+            fixed=fixed,
+            model=model,
+            likelihood=likelihood,
+            draws=draws,
+            warmup=warmup,
+            chains=chains,
+            seed=seed,
         )
 
     @property

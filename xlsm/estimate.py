@@ -10,7 +10,7 @@ import xarray as xr
 
 from xlsm._version import __version__
 from xlsm.errors import DoubtfulWarning, ModelError, ParameterError
-from xlsm.free import Parameter, is_real
+from xlsm.free import Parameter, check_whole, is_real
 from xlsm.holdout import held_out
 from xlsm.inference.invert import ERROR_BARS, METHODS, Status
 from xlsm.judge import judged
@@ -23,7 +23,7 @@ from xlsm.variables import VARIABLES
 from xlsm.verdict import doubts, with_verdict
 from xlsm.windows import windows_of
 
-__all__ = ["VARIES", "estimate"]
+__all__ = ["LIMITS", "STATUS", "VARIES", "estimate", "fixed_parameters", "origin"]
 
 #: What the attribute ``observed`` says of a standard error that is a variable of its own.
 VARIES = "varies"
@@ -37,6 +37,13 @@ DIAGNOSTICS = (
 )
 #: Steps and distance to the minimum (standard errors) at which a station is done.
 LIMITS = {"gauss_newton": (100, 1e-8), "adam": (5000, 1e-2), "lbfgs": (500, 1e-2)}
+#: Attributes of the variable ``status``.
+STATUS = {
+    "long_name": "what became of the estimation",
+    "standard_name": "status_flag",
+    "flag_values": np.array([s.value for s in Status], np.int8),
+    "flag_meanings": " ".join(s.name for s in Status),
+}
 
 
 def estimate(
@@ -126,14 +133,9 @@ def _method(
     usual_steps, usual_tolerance = LIMITS[method]
     max_steps = usual_steps if max_steps is None else max_steps
     tolerance = usual_tolerance if tolerance is None else tolerance
-    least: dict[str, int] = {"starts": 1, "max_steps": 1, "seed": 0}
-    given: dict[str, Any] = {"starts": starts, "max_steps": max_steps, "seed": seed}
-    for name, value in given.items():
-        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-        if not whole or not least[name] <= value < 2**31:
-            raise ParameterError(
-                f"{name} must be a whole number of at least {least[name]}, got {value!r}"
-            )
+    check_whole("starts", starts, least=1)
+    check_whole("max_steps", max_steps, least=1)
+    check_whole("seed", seed, least=0)
     if not (is_real(tolerance) and tolerance > 0):
         raise ParameterError(f"tolerance must be positive, got {tolerance!r}")
     return method, int(max_steps), float(tolerance)
@@ -155,25 +157,15 @@ def _label(
         variables[f"{spec.name}_std"] = std.isel(parameter=i).assign_attrs(
             units=spec.units, long_name=f"standard error of the {spec.meaning}"
         )
+    variables |= fixed_parameters(ready)
     problem = ready.layout.problem
-    known = problem.model.parameters
-    for name, value in ready.fixed.items():
-        own = value if value.chunks is not None else value.copy(deep=True)
-        variables[name] = own.assign_attrs(
-            units=known[name].units, long_name=known[name].meaning, comment="fixed, not estimated"
-        )
     # Zarr has a specification for strings of variable length only
     names = np.array(problem.free, dtype=object)
     variables["covariance"] = covariance.assign_attrs(
         long_name="covariance of the estimated parameters",
         comment="in the product of the units of the two parameters",
     ).assign_coords(parameter=("parameter", names), parameter_=("parameter_", names))
-    variables["status"] = status.assign_attrs(
-        long_name="what became of the estimation",
-        standard_name="status_flag",
-        flag_values=np.array([s.value for s in Status], np.int8),
-        flag_meanings=" ".join(s.name for s in Status),
-    )
+    variables["status"] = status.assign_attrs(STATUS)
     variables["cost"] = cost.assign_attrs(
         long_name="half the sum of squared residuals over their standard errors", units="1"
     )
@@ -196,14 +188,31 @@ def _label(
             comment="says how many minima there are, not how uncertain a parameter is",
         )
     result = xr.Dataset(variables).assign_attrs(
-        Conventions="CF-1.11",
-        source=f"xlsm {__version__}",
-        model=problem.model.to_json(),
-        method=settings.method,
-        error_bars=settings.error_bars,
-        observed=", ".join(
-            f"{n}={VARIES if isinstance(e, xr.DataArray) else format(e, 'g')}"
-            for n, e in ready.errors.items()
-        ),
+        origin(ready), method=settings.method, error_bars=settings.error_bars
     )
     return with_verdict(result, problem.observed, ready.specs)
+
+
+def fixed_parameters(ready: Prepared) -> dict[str, xr.DataArray]:
+    """Give the parameters that are not estimated, as a result holds them."""
+    known = ready.layout.problem.model.parameters
+    variables = {}
+    for name, value in ready.fixed.items():
+        own = value if value.chunks is not None else value.copy(deep=True)
+        variables[name] = own.assign_attrs(
+            units=known[name].units, long_name=known[name].meaning, comment="fixed, not estimated"
+        )
+    return variables
+
+
+def origin(ready: Prepared) -> dict[str, str]:
+    """Say where a result comes from: the attributes of its Dataset."""
+    return {
+        "Conventions": "CF-1.11",
+        "source": f"xlsm {__version__}",
+        "model": ready.layout.problem.model.to_json(),
+        "observed": ", ".join(
+            f"{name}={VARIES if isinstance(error, xr.DataArray) else format(error, 'g')}"
+            for name, error in ready.errors.items()
+        ),
+    }

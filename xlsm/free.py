@@ -17,7 +17,7 @@ from xlsm.model.parameters import ParameterSpec
 from xlsm.priors import LogNormal, Normal, Prior, Uniform, check_middle
 from xlsm.simulate import complete
 
-__all__ = ["Parameter", "bounds_of", "is_real", "values_of", "wanted_of"]
+__all__ = ["Parameter", "bounds_of", "check_whole", "is_real", "values_of", "wanted_of"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +71,21 @@ def is_real(values: Any) -> bool:
     """Whether something holds real numbers; lazy data are not computed."""
     dtype = values.dtype if hasattr(values, "dtype") else np.asarray(values).dtype
     return dtype.kind in "iuf"
+
+
+def check_whole(name: str, value: Any, least: int) -> None:
+    """Refuse a count or a seed that is no whole number, or too small.
+
+    Examples
+    --------
+    >>> check_whole("starts", 0, least=1)
+    Traceback (most recent call last):
+    ...
+    xlsm.errors.ParameterError: starts must be a whole number of at least 1, got 0
+    """
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or not least <= value < 2**31:
+        raise ParameterError(f"{name} must be a whole number of at least {least}, got {value!r}")
 
 
 def wanted_of(free: str | Iterable[str] | Mapping[str, Parameter]) -> dict[str, Parameter]:
