@@ -5,6 +5,7 @@ from functools import partial
 import jax
 import numpy as np
 import pandas as pd
+import quick
 import xarray as xr
 
 import xlsm
@@ -36,7 +37,7 @@ def weather(times, step=3600.0):
     }
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(quick.jit, static_argnums=0)
 def _run(model, parameters, forcing, start, dt, depths):
     return column.run(model, parameters, forcing, start, dt, depths)
 
