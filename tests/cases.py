@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
+import quick
 import xarray as xr
 
 import xlsm
@@ -49,7 +50,7 @@ def weather(times, step=3600.0):
     }
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(quick.jit, static_argnums=0)
 def _run(model, parameters, forcing, start, dt, depths):
     return column.run(model, parameters, forcing, start, dt, depths)
 

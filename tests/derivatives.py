@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import quick
 
 from xlsm.inference.objective import cost, normal_equations
 from xlsm.inference.problem import Data, Problem
@@ -15,9 +16,9 @@ COUNT, SPREAD = 3, 1.0
 USUAL = {"LWup": 400.0, "AvgSurfT": 290.0}
 AXES = Data(-1, -1, -1, -1, None, None, None, None, None, None)
 
-misfit = jax.jit(cost, static_argnums=0)
-forward = jax.jit(normal_equations, static_argnums=0)
-reverse = jax.jit(
+misfit = quick.jit(cost, static_argnums=0)
+forward = quick.jit(normal_equations, static_argnums=0)
+reverse = quick.jit(
     jax.grad(lambda problem, data, x: jnp.sum(cost(problem, data, x)), argnums=2), static_argnums=0
 )
 
@@ -79,5 +80,5 @@ def agree(model, free, data, *, in_vmap=False):
     close(np.stack(slopes), gradient, 1e-6)
     if in_vmap:  # where the model sees one station and no batch axis
         one = jax.grad(functools.partial(cost, problem), argnums=1)
-        inside = jax.jit(jax.vmap(one, in_axes=(AXES, 1), out_axes=1))
+        inside = quick.jit(jax.vmap(one, in_axes=(AXES, 1), out_axes=1))
         close(inside(data, point), gradient, 1e-9)

@@ -6,6 +6,7 @@ import math
 import jax
 import numpy as np
 import pytest
+import quick
 
 import xlsm
 from xlsm.errors import ModelError
@@ -229,7 +230,7 @@ def closure(model):
     dt = np.float64(STEP)
     length = model.stepping.stage_length * dt
 
-    @jax.jit
+    @quick.jit
     def one_step(state, before, now):
         wet = {name: now[name] for name in model.soil.forcing}
         operator = column.prepare(model, values, dt, now)
@@ -249,7 +250,7 @@ def closure(model):
         state = by_hand(model.stepping, stage, state, before, now)
         return state, jax.numpy.stack(missing + at_the_surface(model, state, values, now))
 
-    begin = jax.jit(lambda *given: column.begin(model, values, *given, dt))
+    begin = quick.jit(lambda *given: column.begin(model, values, *given, dt))
     state, missing = begin(forcing, start), []
     for before, now in zip(*(by_time(side) for side in pairs(forcing)), strict=True):
         state, lacks = one_step(state, before, now)
@@ -346,7 +347,7 @@ def test_energy_closes_for_every_surface(row):
     offset = np.array([250.0, 290.0])
     slope = np.array([1e-3, 0.3])
 
-    @jax.jit
+    @quick.jit
     def missing(now):
         surface, flux = model.close_surface(values, now, offset, slope, offset)
         state = State(offset + slope * flux, surface, flux)

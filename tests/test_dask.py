@@ -213,6 +213,7 @@ def test_tokens_are_deterministic(ds):
     assert dask.base.tokenize(seeds[0]) != dask.base.tokenize(seeds[1])
 
 
+@pytest.mark.slow  # two more processes compile the same; every day threads have to do
 def test_worker_processes_give_the_same_bits(ds):
     est, sim = everything(ds.chunk(station=4))
     here = est.compute(scheduler="threads"), sim.compute(scheduler="threads")

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick
 import twins
 import xarray as xr
 from cases import run
@@ -292,8 +293,8 @@ def total(what, data, x):
     return jnp.sum(values), values
 
 
-forward = jax.jit(normal_equations, static_argnums=0)
-reverse = jax.jit(jax.value_and_grad(total, argnums=2, has_aux=True), static_argnums=0)
+forward = quick.jit(normal_equations, static_argnums=0)
+reverse = quick.jit(jax.value_and_grad(total, argnums=2, has_aux=True), static_argnums=0)
 # a column that is shallow and coarse: what takes time is to compile
 MODEL = xlsm.Model(
     grid=xlsm.UniformGrid(depth=0.2, nodes=6), soil=FreezingSoil(), surface=xlsm.SkinLayer()
@@ -378,7 +379,7 @@ def test_forward_reverse_and_differences_agree():
     )
     axes = Data(*(None if axis is None else 0 for axis in STATIONS))
     directions = np.random.default_rng(1).normal(size=x.shape)
-    slopes = jax.jit(jax.vmap(along, in_axes=(axes, 0, 0)))(moved, x.T, directions.T)
+    slopes = quick.jit(jax.vmap(along, in_axes=(axes, 0, 0)))(moved, x.T, directions.T)
     close(slopes[None], np.sum(gradient * directions, axis=0)[None], 1e-8)
 
 
@@ -416,7 +417,7 @@ def test_second_derivatives():
         dt = jnp.asarray(3600.0)
         return column.step(MODEL, given, None, old, forcing, forcing, dt).columns[1]
 
-    twice = jax.jit(jax.value_and_grad(jax.grad(below)))
+    twice = quick.jit(jax.value_and_grad(jax.grad(below)))
     slope, second = map(float, twice(0.2))
     change = float(twice(0.2001)[0] - twice(0.1999)[0])
     assert second == pytest.approx(change / 2e-4, rel=1e-5)

@@ -120,7 +120,7 @@ def test_neighbours_do_not_change_when_a_station_leaves(noisy, fitted):
         np.testing.assert_allclose(est[name], stayed[name], rtol=1e-12)
 
 
-@pytest.mark.parametrize("starts", [1, 3])
+@pytest.mark.parametrize("starts", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_all_stations_bad(noisy, starts):
     ds = noisy.copy(deep=True)
     ds["Tair"][:] = np.nan

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick
 import xarray as xr
 from cases import run, weather
 from derivatives import COUNT, agree, close, forward, numbers
@@ -166,12 +167,12 @@ def extremes(count, seed=0):
     return now, column
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(quick.jit, static_argnums=0)
 def _close(of, values, now, column):
     return of.close_surface(values, now, **column)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(quick.jit, static_argnums=0)
 def _missing(of, values, now, column, surface):
     """Flux that is missing in the balance at a surface temperature (W m-2); rises with it."""
     needed = (surface - column["offset"]) / column["slope"]
