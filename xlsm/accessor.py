@@ -99,7 +99,7 @@ class LSMAccessor:
         self,
         free: str | Iterable[str] | Mapping[str, Parameter],
         *,
-        observed: str | Iterable[str] | Mapping[str, float] | None = None,
+        observed: str | Iterable[str] | Mapping[str, Any] | None = None,
         fixed: Mapping[str, Any] | xr.Dataset | None = None,
         model: str | Model | None = None,
         likelihood: Likelihoods = None,
@@ -121,11 +121,14 @@ class LSMAccessor:
         ----------
         free : str, iterable of str, or mapping of str to Parameter
             Parameters to estimate.
-        observed : str, iterable of str, or mapping of str to float or DataArray, optional
+        observed : str, iterable of str, or mapping of str to float, DataArray or Observation, \
+optional
             Observations to fit, with their standard errors in canonical units, DataArrays where
             they differ between stations or depths; by default all that the model can predict,
             with the usual errors (SoilTemp 0.2 K, AvgSurfT 0.5 K, SWup and LWup 5, Qh and Qle 20,
-            Qturb 28, Qg 10 W m-2).
+            Qturb 28, Qg 10 W m-2). An `xlsm.Observation` says more: the depth of a heat flux
+            plate, means over the time step (which ``cell_methods`` may say as well), uncertain
+            depths of thermometers, an energy closure of the eddy fluxes.
         fixed : mapping of str to number or DataArray, or Dataset, optional
             Known parameters, scalars or with batch dimensions (...), or an earlier estimate;
             those neither free nor given take their defaults.

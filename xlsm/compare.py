@@ -139,7 +139,8 @@ def compare(
         seen = [c.values.isel(time=slice(first)) for c in predicted if c.name in fitted]
         count = sum((values.notnull().sum("time") for values in seen), xr.DataArray(0))
         parts = score_parts(sim, predicted, labels, first)
-        rows.append(parts.merge(score_fit(est, list(plan.free), count), compat="override"))
+        estimated = [str(parameter) for parameter in est["parameter"].values]
+        rows.append(parts.merge(score_fit(est, estimated, count), compat="override"))
     scores = stacked(rows, "model")
     _warn_if_uneven(scores)
     for name, (units, meaning) in MEANINGS.items():

@@ -10,10 +10,12 @@ import xarray as xr
 
 from xlsm._version import __version__
 from xlsm.errors import ModelError, ParameterError
-from xlsm.free import Parameter, is_real
+from xlsm.free import Parameter, is_real, wanted_of
 from xlsm.inference.invert import ERROR_BARS, METHODS, Status
 from xlsm.inputs import warn_if_shallow
 from xlsm.model.model import Model
+from xlsm.observation import as_text
+from xlsm.observing import refuse_unseen
 from xlsm.pipeline.blocks import apply_blocks
 from xlsm.pipeline.inversion import Settings, estimate_block
 from xlsm.prepare import Likelihoods, Prepared, prepare
@@ -39,7 +41,7 @@ def estimate(
     ds: xr.Dataset,
     free: str | Iterable[str] | Mapping[str, Parameter],
     *,
-    observed: str | Iterable[str] | Mapping[str, float] | None = None,
+    observed: str | Iterable[str] | Mapping[str, Any] | None = None,
     fixed: Mapping[str, Any] | xr.Dataset | None = None,
     model: str | Model | None = None,
     likelihood: Likelihoods = None,
@@ -56,7 +58,9 @@ def estimate(
         raise ModelError(
             f"unknown error_bars {error_bars!r}: expected one of {', '.join(ERROR_BARS)}"
         )
-    ready = prepare(ds, free, observed=observed, fixed=fixed, model=model, likelihood=likelihood)
+    wanted = wanted_of(free)
+    ready = prepare(ds, wanted, observed=observed, fixed=fixed, model=model, likelihood=likelihood)
+    refuse_unseen(wanted, ready.errors, ready.fixed, ready.layout.problem.model)
     warn_if_shallow(ready.layout.problem.model, ds, ready.fixed | ready.guesses)
     settings = Settings(
         layout=ready.layout,
@@ -173,7 +177,9 @@ def _label(
             long_name="standard deviation over the starts that converged",
             comment="says how many minima there are, not how uncertain a parameter is",
         )
+    told = as_text(ready.observations)
     return xr.Dataset(variables).assign_attrs(
+        {"observations": told} if told else {},
         Conventions="CF-1.11",
         source=f"xlsm {__version__}",
         model=problem.model.to_json(),
