@@ -55,7 +55,7 @@ def identifiability(
                 long_name="standard error the data and priors can give",
                 comment="infinite where they say nothing; in the units of each parameter",
             ),
-            "relative_std": (found.std / abs(found.values).where(found.values != 0)).assign_attrs(
+            "relative_std": (found.std / abs(found.values).where(found.has_size)).assign_attrs(
                 long_name="standard error over the value", units="1"
             ),
             "identifiability": _diagonal(found.resolution).assign_attrs(
@@ -163,6 +163,7 @@ class _Found(NamedTuple):
     model: Model
     observed: str
     units: list[str]
+    has_size: xr.DataArray
     values: xr.DataArray
     std: xr.DataArray
     correlation: xr.DataArray
@@ -251,6 +252,8 @@ def _look(
         model=model,
         observed=_said(errors, ds, compared),
         units=[spec.units for spec in ready.specs],
+        # what is zero where all is as stated has no size to compare an error with
+        has_size=xr.DataArray([spec.default != 0 for spec in ready.specs], dims="parameter"),
         values=here,
         std=(natural * to_units).transpose(*here.dims),
         correlation=(covariance / both).transpose(*covariance.dims),

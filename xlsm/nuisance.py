@@ -159,10 +159,10 @@ def _offsets(
         lower = max(model.layout.top - depth, -WITHIN * error)
         upper = min(model.layout.depth - depth, WITHIN * error)
         if not lower < 0 < upper:
-            exact = ", ".join("0" if k == i else f"{e:g}" for k, e in enumerate(errors.tolist()))
+            exact = tuple(0.0 if k == i else e for k, e in enumerate(errors.tolist()))
             raise ParameterError(
                 f"The thermometer at {depth:g} m is at the end of the soil column, where it cannot "
-                f"lie on either side: its depth must be exact, depth_error=({exact},)"
+                f"lie on either side: its depth must be exact, depth_error={exact}"
             )
         spec = dataclasses.replace(
             OFFSET,

@@ -132,7 +132,7 @@ def _known_to(name: str, value: float, std: float, units: str) -> str:
     if not np.isfinite(std):
         return f"{value:.4g}{unit}, not determined"
     if name.startswith(OFFSET):
-        return f"{value:.2g} m, give or take {std:.2g} m"
+        return f"{round(1000 * value, 1) + 0.0:g} mm, give or take {1000 * std:.2g} mm"
     if units == "K":
         return f"{value:.2f} K, give or take {std:.2g} K"
     return f"{value:.4g}{unit}, give or take {_percent(std / abs(value))}"
@@ -182,7 +182,7 @@ def _size(std: float, value: float, name: str) -> str:
     if not np.isfinite(std):
         return "nothing"
     if name.startswith(OFFSET):
-        return f"{std:.2g} m"
+        return f"{1000 * std:.2g} mm"
     return f"{std:.2g} K" if name.endswith("temperature") else _percent(std / abs(value))
 
 
