@@ -160,7 +160,8 @@ optional
         Returns
         -------
         Dataset
-            For each free parameter its estimate and ``<name>_std``, (...); the fixed parameters;
+            For each free parameter its estimate and ``<name>_std``, (...), with those that an
+            `xlsm.Observation` adds; the fixed parameters;
             ``covariance`` (..., parameter, parameter_); ``status``, ``cost`` (half the sum of
             squared residuals over their errors, or what the likelihood makes of them, and of the
             priors), ``iterations`` (...). For each observable, (...): ``residual_std_<obs>``, the
@@ -184,7 +185,8 @@ optional
         ------
         LSMError
             For missing variables, units that cannot be converted, an irregular time axis,
-            unknown or contradictory parameters, values out of bounds; see `xlsm.errors`.
+            unknown or contradictory parameters, values out of bounds, a free Bowen ratio without
+            a prior that nothing observed tells; see `xlsm.errors`.
 
         Notes
         -----

@@ -88,6 +88,8 @@ class Observation:
                 f"depth of an Observation must be a number of metres, positive down, got "
                 f"{self.depth!r}"
             )
+        if self.depth is not None:
+            object.__setattr__(self, "depth", float(self.depth))
         if self.mean not in (None, True, False):
             raise ParameterError(f"mean of an Observation must be True or False, got {self.mean!r}")
         given: Any = self.depth_error
@@ -158,9 +160,10 @@ def as_text(observations: Mapping[str, Observation]) -> str:
     for name, one in observations.items():
         parts = {
             "depth": one.depth,
-            "mean": one.mean or None,
+            "mean": True if one.mean else None,
             "depth_error": one.depth_error or None,
-            "closure": one.closure and [type(one.closure).__name__, *vars(one.closure).values()],
+            "closure": one.closure
+            and [type(one.closure).__name__, *map(float, vars(one.closure).values())],
         }
         said = {key: value for key, value in parts.items() if value is not None}
         if said:
