@@ -76,15 +76,18 @@ def test_what_instruments_do_is_found_and_reported(found):
 
 
 def test_what_is_found_goes_on(tower, found, tmp_path):
-    """To a simulation, to a store, to the other verbs."""
+    """To a simulation and to a store."""
     sim = tower.lsm.simulate(found, outputs="Qh")
     land = found[[*FREED, *RUN["fixed"], "emissivity"]].assign_attrs(model=found.model)
     xr.testing.assert_equal(sim, tower.lsm.simulate(land, outputs="Qh"))  # of all there is
     found.lsm.to_zarr(tmp_path / "est.zarr")
     back = xr.open_zarr(tmp_path / "est.zarr").load()
     assert_identical_numbers(back, found)
-    # it remembers how its observations were compared
-    same = tower.lsm.identifiability(back)
+
+
+@pytest.mark.slow
+def test_an_estimate_remembers_how_its_observations_were_compared(tower, found):
+    same = tower.lsm.identifiability(found)
     assert same.parameter.values.tolist() == found.parameter.values.tolist()
     for i, name in enumerate(found.parameter.values):
         np.testing.assert_allclose(
@@ -169,6 +172,7 @@ def averaged():
     return hourly, true, {"fixed": fixed, "model": model, "error_bars": "stated"}
 
 
+@pytest.mark.slow
 def test_means_taken_for_instants_bias_an_estimate(averaged):
     """Half an hour late is seven degrees of the daily wave."""
     ds, true, run = averaged

@@ -116,6 +116,7 @@ def test_temperature_between_nodes_is_smooth():
     grid = xlsm.StretchedGrid(1.0, 12, 0.02)
     nodes = grid.node_depths
 
+    @jax.jit
     def at(depths, values):
         first = nodes_near(grid, depths)
         window = jax.numpy.stack([values[first + k] for k in range(support(grid))])
@@ -127,7 +128,7 @@ def test_temperature_between_nodes_is_smooth():
         np.testing.assert_allclose(at(depths, parabola), 3 - 2 * depths + 5 * depths**2, rtol=1e-12)
         values = jax.numpy.sin(9 * nodes)
         np.testing.assert_allclose(at(nodes, values), values, rtol=1e-12)
-        slope = jax.vmap(jax.grad(lambda z: at(z[None], values)[0]))
+        slope = jax.jit(jax.vmap(jax.grad(lambda z: at(z[None], values)[0])))
         left, right = (slope(nodes[1:-1] + shift) for shift in (-1e-9, 1e-9))
         np.testing.assert_allclose(left, right, atol=1e-5)
 
@@ -207,6 +208,7 @@ def test_means_are_of_second_order():
     assert (errors[True][1] < 0.15 * errors[False][1]).all()
 
 
+@pytest.mark.slow
 def test_means_under_forcing_that_is_means():
     """A step that begins under its own forcing: against fine steps under the same."""
     grid, parts, step = xlsm.UniformGrid(0.5, 11), 16, 3600.0
