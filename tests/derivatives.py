@@ -62,9 +62,9 @@ def close(actual, expected, rtol):
     assert np.all(np.abs(actual - expected) <= rtol * largest), np.abs(actual - expected) / largest
 
 
-def agree(model, free, data, *, in_vmap=False):
+def agree(model, free, data, *, in_vmap=False, operators=()):
     """Normal equations, reverse mode and central differences, and all of it inside vmap."""
-    problem = Problem(model, free, tuple(data.errors))
+    problem = Problem(model, free, tuple(data.errors), operators=operators)
     point = np.random.default_rng(1).uniform(-SPREAD, SPREAD, (len(free), COUNT))
     gradient = np.asarray(reverse(problem, data, point))
     assert np.all(np.abs(gradient) > 0), "a parameter that does nothing proves nothing"

@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 from twins import ERRORS, FREE, assert_identical_numbers, truth, twin
 
-from xlsm import Model, Parameter, UniformGrid
+from xlsm import Model, Parameter, Uniform, UniformGrid
 from xlsm.errors import DimensionError, LSMError, ModelError, ParameterError
 from xlsm.inference.invert import Status
 
@@ -174,7 +174,8 @@ def test_bounds_are_kept(clean):
 
 def test_what_temperature_cannot_tell_apart_has_infinite_errors(clean):
     """Temperature sees H = h (1 + 1/beta) only; the others are as well known as ever."""
-    free = ["albedo", "heat_transfer_coefficient", "bowen_ratio", *FREE[2:]]
+    free = {n: Parameter() for n in ("albedo", "heat_transfer_coefficient", *FREE[2:])}
+    free["bowen_ratio"] = Parameter(prior=Uniform(0.01, 100.0))  # which is to insist
     est = clean.lsm.estimate(free, observed=ERRORS)
     assert (est.status == Status.not_identifiable).all()
     for name in ("heat_transfer_coefficient", "bowen_ratio"):

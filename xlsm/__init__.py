@@ -42,6 +42,7 @@ from xlsm.model.stability import Louis, MoninObukhov, Neutral
 from xlsm.model.stepping import SDIRK2, BackwardEuler
 from xlsm.model.surface import BareSurface, SkinLayer
 from xlsm.model.turbulence import ConstantExchange, WindExchange
+from xlsm.observation import Observation
 from xlsm.priors import LogNormal, Normal, Uniform
 from xlsm.verdict import Flag
 
@@ -81,6 +82,7 @@ __all__ = [
     "Neutral",
     "NoLatent",
     "Normal",
+    "Observation",
     "ObservedAlbedo",
     "ObservedBottom",
     "ObservedInitial",

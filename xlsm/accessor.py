@@ -105,7 +105,7 @@ class LSMAccessor:
         self,
         free: str | Iterable[str] | Mapping[str, Parameter],
         *,
-        observed: str | Iterable[str] | Mapping[str, float] | None = None,
+        observed: str | Iterable[str] | Mapping[str, Any] | None = None,
         fixed: Mapping[str, Any] | xr.Dataset | None = None,
         model: str | Model | None = None,
         likelihood: Likelihoods = None,
@@ -130,11 +130,14 @@ class LSMAccessor:
         ----------
         free : str, iterable of str, or mapping of str to Parameter
             Parameters to estimate.
-        observed : str, iterable of str, or mapping of str to float or DataArray, optional
+        observed : str, iterable of str, or mapping of str to float, DataArray or Observation, \
+optional
             Observations to fit, with their standard errors in canonical units, DataArrays where
             they differ between stations or depths; by default all that the model can predict,
             with the usual errors (SoilTemp 0.2 K, AvgSurfT 0.5 K, SWup and LWup 5, Qh and Qle 20,
-            Qturb 28, Qg 10 W m-2).
+            Qturb 28, Qg 10 W m-2). An `xlsm.Observation` says more: the depth of a heat flux
+            plate, means over the time step (which ``cell_methods`` may say as well), uncertain
+            depths of thermometers, an energy closure of the eddy fluxes.
         fixed : mapping of str to number or DataArray, or Dataset, optional
             Known parameters, scalars or with batch dimensions (...), or an earlier estimate;
             those neither free nor given take their defaults.
@@ -178,7 +181,8 @@ class LSMAccessor:
         Returns
         -------
         Dataset
-            For each free parameter its estimate and ``<name>_std``, (...); the fixed parameters;
+            For each free parameter its estimate and ``<name>_std``, (...), with those that an
+            `xlsm.Observation` adds; the fixed parameters;
             ``covariance`` (..., parameter, parameter_); ``status``, ``cost`` (half the sum of
             squared residuals over their errors, or what the likelihood makes of them, and of the
             priors), ``iterations`` (...). For each observable, (...): ``residual_std_<obs>``, the
@@ -224,10 +228,10 @@ class LSMAccessor:
         ------
         LSMError
             For missing variables, units that cannot be converted, an irregular time axis,
-            unknown or contradictory parameters, values out of bounds; a window of fewer than
-            three time steps or longer than the record, a window or step that is no multiple of
-            the time step; a `holdout` that holds out nothing, or leaves too little to fit. See
-            `xlsm.errors`.
+            unknown or contradictory parameters, values out of bounds, a free Bowen ratio without
+            a prior that nothing observed tells; a window of fewer than three time steps or longer
+            than the record, a window or step that is no multiple of the time step; a `holdout`
+            that holds out nothing, or leaves too little to fit. See `xlsm.errors`.
 
         Notes
         -----

@@ -142,7 +142,8 @@ def compare(
         seen = [c.values.isel(time=slice(first)) for c in predicted if c.name in fitted]
         count = sum((values.notnull().sum("time") for values in seen), xr.DataArray(0))
         parts = score_parts(sim, predicted, labels, held, est["cost"])
-        rows.append(parts.merge(score_fit(est, list(plan.free), count), compat="override"))
+        estimated = [str(parameter) for parameter in est["parameter"].values]
+        rows.append(parts.merge(score_fit(est, estimated, count), compat="override"))
     scores = stacked(rows, "model")
     _warn_if_uneven(scores)
     times = [time_text(time) for time in ds["time"].values[[0, first - 1, first, end - 1]]]

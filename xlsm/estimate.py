@@ -10,12 +10,14 @@ import xarray as xr
 
 from xlsm._version import __version__
 from xlsm.errors import DoubtfulWarning, ModelError, ParameterError
-from xlsm.free import Parameter, check_whole, is_real
+from xlsm.free import Parameter, check_whole, is_real, wanted_of
 from xlsm.holdout import held_out
 from xlsm.inference.invert import ERROR_BARS, METHODS, Status
 from xlsm.judge import judged
 from xlsm.model.model import Model
 from xlsm.notices import estimate_notice, notify
+from xlsm.observation import as_text
+from xlsm.observing import refuse_unseen
 from xlsm.pipeline.blocks import apply_blocks
 from xlsm.pipeline.inversion import Settings, estimate_block
 from xlsm.prepare import Likelihoods, Prepared, prepare
@@ -50,7 +52,7 @@ def estimate(
     ds: xr.Dataset,
     free: str | Iterable[str] | Mapping[str, Parameter],
     *,
-    observed: str | Iterable[str] | Mapping[str, float] | None = None,
+    observed: str | Iterable[str] | Mapping[str, Any] | None = None,
     fixed: Mapping[str, Any] | xr.Dataset | None = None,
     model: str | Model | None = None,
     likelihood: Likelihoods = None,
@@ -72,9 +74,10 @@ def estimate(
         )
     windows = windows_of(ds, window, step)
     held = held_out(ds, holdout, windows)
+    wanted = wanted_of(free)
     ready = prepare(
         ds,
-        free,
+        wanted,
         observed=observed,
         fixed=fixed,
         model=model,
@@ -84,6 +87,7 @@ def estimate(
         holdout=holdout,
     )
     model = ready.layout.problem.model
+    refuse_unseen(wanted, ready.errors, ready.fixed, model)
     settings = Settings(
         layout=ready.layout,
         method=method,
@@ -207,7 +211,9 @@ def fixed_parameters(ready: Prepared) -> dict[str, xr.DataArray]:
 
 def origin(ready: Prepared) -> dict[str, str]:
     """Say where a result comes from: the attributes of its Dataset."""
+    told = as_text(ready.observations)
     return {
+        **({"observations": told} if told else {}),
         "Conventions": "CF-1.11",
         "source": f"xlsm {__version__}",
         "model": ready.layout.problem.model.to_json(),

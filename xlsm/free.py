@@ -17,7 +17,15 @@ from xlsm.model.parameters import ParameterSpec
 from xlsm.priors import LogNormal, Normal, Prior, Uniform, check_middle
 from xlsm.simulate import complete
 
-__all__ = ["Parameter", "bounds_of", "check_whole", "is_real", "values_of", "wanted_of"]
+__all__ = [
+    "Parameter",
+    "bounds_of",
+    "check_whole",
+    "guess_of",
+    "is_real",
+    "values_of",
+    "wanted_of",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +127,7 @@ def values_of(
     if both:
         raise ParameterError(f"{', '.join(both)}: free and fixed at once; leave out one of them")
     guesses = {
-        name: _guess(treatment, known[name]) if name in known else 0.0
+        name: guess_of(treatment, known[name]) if name in known else 0.0
         for name, treatment in wanted.items()
     }
     for name, treatment in wanted.items():
@@ -137,7 +145,7 @@ def values_of(
     )
 
 
-def _guess(treatment: Parameter, spec: ParameterSpec) -> Any:
+def guess_of(treatment: Parameter, spec: ParameterSpec) -> Any:
     """Where to start: as told, at the default, or amid the caller's bounds."""
     lower, upper = bounds_of(treatment, spec)
     if treatment.initial is None and isinstance(treatment.prior, Normal):

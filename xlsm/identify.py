@@ -15,6 +15,8 @@ from xlsm.free import Parameter, wanted_of
 from xlsm.inputs import resolve
 from xlsm.model.model import Model
 from xlsm.notices import unnoticed
+from xlsm.nuisance import EDDY, is_nuisance
+from xlsm.observation import Observation, from_text, observations_of
 from xlsm.observing import standard_errors
 from xlsm.pipeline.appraisal import Settings, sensitivity_block
 from xlsm.pipeline.blocks import apply_blocks
@@ -54,7 +56,7 @@ def identifiability(
                 long_name="standard error the data and priors can give",
                 comment="infinite where they say nothing; in the units of each parameter",
             ),
-            "relative_std": (found.std / abs(found.values)).assign_attrs(
+            "relative_std": (found.std / abs(found.values).where(found.has_size)).assign_attrs(
                 long_name="standard error over the value", units="1"
             ),
             "identifiability": _diagonal(found.resolution).assign_attrs(
@@ -162,6 +164,7 @@ class _Found(NamedTuple):
     model: Model
     observed: str
     units: list[str]
+    has_size: xr.DataArray
     values: xr.DataArray
     std: xr.DataArray
     correlation: xr.DataArray
@@ -182,6 +185,9 @@ def _look(
 ) -> _Found:
     """Read everything, look at the sensitivities, and put names on them."""
     model = resolve(model_of(parameters, model), ds)
+    around = {str(n): given for n, given in parameters.items() if is_nuisance(str(n))}
+    if not isinstance(parameters, xr.Dataset):
+        parameters = {n: given for n, given in parameters.items() if n not in around}
     values = parameter_values(parameters, model)
     treatments = _free(free, parameters, values)
     missing = [name for name in treatments if name not in values]
@@ -198,8 +204,18 @@ def _look(
     if observed is None and isinstance(parameters, xr.Dataset) and "observed" in parameters.attrs:
         observed = observed_by(parameters)
     errors = standard_errors(observed, ds, model, known)
-    planned, channels, labels = _with_candidates(ds, values, model, errors, candidates, known)
-    ready = prepare(planned, wanted, observed=channels, fixed=fixed, model=model, stacklevel=6)
+    planned, all_errors, labels = _with_candidates(ds, values, model, errors, candidates, known)
+    compared = observations_of(observed, errors, ds)
+    channels = _channels(compared, all_errors, ds, planned)
+    ready = prepare(
+        planned,
+        wanted,
+        observed=channels,
+        fixed=fixed,
+        model=model,
+        around=around,
+        stacklevel=6,
+    )
     layout = ready.layout
     there = [label is None for label in labels]
     count = len(ready.specs)
@@ -243,8 +259,10 @@ def _look(
     both = natural * natural.rename(parameter="parameter_")
     return _Found(
         model=model,
-        observed=_said(errors, ds),
+        observed=_said(errors, ds, compared),
         units=[spec.units for spec in ready.specs],
+        # what is zero where all is as stated has no size to compare an error with
+        has_size=xr.DataArray([spec.default != 0 for spec in ready.specs], dims="parameter"),
         values=here,
         std=(natural * to_units).transpose(*here.dims),
         correlation=(covariance / both).transpose(*covariance.dims),
@@ -263,18 +281,42 @@ def _free(
     if free is not None:
         return wanted_of(free)
     if isinstance(parameters, xr.Dataset) and "parameter" in parameters.coords:
-        return wanted_of([str(name) for name in parameters["parameter"].values])
+        names = [str(name) for name in parameters["parameter"].values]
+        return wanted_of([name for name in names if not is_nuisance(name)])
     return wanted_of(list(values))
 
 
-def observed_by(est: xr.Dataset) -> dict[str, Any]:
+def observed_by(est: xr.Dataset) -> dict[str, Observation]:
     """Read what an estimate was fitted to."""
-    errors: dict[str, Any] = {}
+    found: dict[str, Observation] = {}
+    told = from_text(est.attrs.get("observations", ""))
     for part in est.attrs["observed"].split(", "):
         name, _, error = part.partition("=")
         own = f"standard_error_{name}"
-        errors[name] = est[own] if own in est else float(error)
-    return errors
+        options = {"mean": False, **told.get(name, {})}
+        found[name] = Observation(est[own] if own in est else float(error), **options)
+    return found
+
+
+def _channels(
+    compared: Mapping[str, Observation],
+    errors: Mapping[str, Any],
+    ds: xr.Dataset,
+    planned: xr.Dataset,
+) -> dict[str, Observation]:
+    """Say how all that is or might be observed is compared."""
+    closure = next((one.closure for one in compared.values() if one.closure), None)
+    channels = {}
+    for name, error in errors.items():
+        one = compared.get(name, Observation(closure=closure if name in EDDY else None))
+        metres: Any = one.depth_error
+        if name == "SoilTemp" and name in compared and metres:
+            # further thermometers are where they are planned to be
+            now, then = _count(ds, [name]), _count(planned, [name])
+            each = metres if isinstance(metres, tuple) else (metres,) * now
+            metres = (*each, *[0.0] * (then - now))
+        channels[name] = dataclasses.replace(one, error=error, depth_error=metres)
+    return channels
 
 
 def _with_candidates(
@@ -392,7 +434,7 @@ def _wanted_candidates(
     return wanted, metres
 
 
-def _said(errors: Mapping[str, Any], ds: xr.Dataset) -> str:
+def _said(errors: Mapping[str, Any], ds: xr.Dataset, compared: Mapping[str, Observation]) -> str:
     """Say what is observed, for an attribute and for the words."""
     parts = []
     for name, error in errors.items():
@@ -400,6 +442,8 @@ def _said(errors: Mapping[str, Any], ds: xr.Dataset) -> str:
         if name == "SoilTemp":
             at = ", ".join(f"{z:g}" for z in depths(find_variable(ds, name), name))
             name = f"SoilTemp at {at} m"
+        elif compared[name].depth is not None:
+            name = f"{name} at {compared[name].depth:g} m"
         size = f"{error:g} {units}" if isinstance(error, float | int) else "errors as given"
         parts.append(f"{name} ({size})")
     return ", ".join(parts)

@@ -8,10 +8,12 @@ from typing import Any
 import xarray as xr
 
 from xlsm.errors import ParameterError
+from xlsm.free import Parameter
+from xlsm.model.bulk import SeparateExchange
 from xlsm.model.model import Model
 from xlsm.validate import observed_errors
 
-__all__ = ["refuse_undetermined", "standard_errors"]
+__all__ = ["refuse_undetermined", "refuse_unseen", "standard_errors"]
 
 
 def standard_errors(
@@ -76,3 +78,38 @@ def refuse_undetermined(
                     f"{partner}: estimate {name.replace(one, 'thermal_diffusivity')}, or give "
                     f"{partner} in fixed=, or observe Qg"
                 )
+
+
+def refuse_unseen(
+    wanted: Mapping[str, Parameter],
+    observed: Iterable[str],
+    fixed: Iterable[str],
+    model: Model,
+) -> None:
+    """Refuse to estimate a Bowen ratio that nothing observed tells; a prior of it is to insist.
+
+    Temperature, and what follows from it, sees a transfer coefficient times
+    ``1 + 1/bowen_ratio``. Where the coefficient is fixed, or has a prior, that is enough.
+    """
+    if "bowen_ratio" not in wanted or {"Qh", "Qle"} & set(observed):
+        return
+    if isinstance(model.turbulence, SeparateExchange):
+        partners = [spec.name for spec in model.turbulence.sensible.parameters]
+    else:
+        partners = ["heat_transfer_coefficient"]
+    acts = any(name in wanted or name in fixed for name in partners)
+    open_partners = [name for name in partners if name in wanted]
+    treatments = [wanted[name] for name in ("bowen_ratio", *open_partners)]
+    known = acts and not open_partners
+    if known or any(one.prior for one in (treatments if acts else treatments[:1])):
+        return
+    what, cure = "only they depend on it", "leave it out"
+    if acts:
+        what = f"all else sees {' and '.join(open_partners)} only times (1 + 1/bowen_ratio)"
+        cure = "fix one of these"
+    raise ParameterError(
+        f"bowen_ratio is to be estimated, but neither Qh nor Qle is observed, and {what}: observe "
+        f"one of them, or {cure}. If you insist, give bowen_ratio a prior, free={{'bowen_ratio': "
+        "xlsm.Parameter(prior=xlsm.LogNormal(1.0, 2.0))}; what the data can tell, "
+        "ds.lsm.identifiability says"
+    )

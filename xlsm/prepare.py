@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from xlsm.errors import ParameterError
-from xlsm.free import Parameter, bounds_of, values_of, wanted_of
+from xlsm.free import Parameter, bounds_of, guess_of, values_of, wanted_of
 from xlsm.guesses import with_classical_guesses
 from xlsm.holdout import withheld, without
 from xlsm.inference.likelihood import LIKELIHOODS, Likelihood
@@ -17,10 +17,12 @@ from xlsm.inference.problem import Problem
 from xlsm.inputs import read_forcing, read_start, resolve, warn_if_shallow
 from xlsm.model.model import Model
 from xlsm.model.parameters import ParameterSpec
+from xlsm.nuisance import operators_of
+from xlsm.observation import Observation, observations_of
 from xlsm.observing import refuse_undetermined, standard_errors
 from xlsm.pipeline.impossible import refuse_impossible
 from xlsm.pipeline.numbers import Layout
-from xlsm.priors import prior_inputs
+from xlsm.priors import check_middle, prior_inputs
 from xlsm.simulate import model_of
 from xlsm.validate import (
     check_batch_dims,
@@ -53,6 +55,8 @@ class Prepared(NamedTuple):
         Values of the fixed and first guesses of the free parameters.
     errors : dict of str to float or DataArray
         Standard errors as they are used.
+    observations : dict of str to Observation
+        How each observable is compared.
     """
 
     layout: Layout
@@ -62,6 +66,7 @@ class Prepared(NamedTuple):
     fixed: dict[str, xr.DataArray]
     guesses: dict[str, xr.DataArray]
     errors: dict[str, float | xr.DataArray]
+    observations: dict[str, Observation]
 
 
 def prepare(
@@ -75,6 +80,7 @@ def prepare(
     windows: Windows | None = None,
     held: np.ndarray[Any, Any] | None = None,
     holdout: Any = None,
+    around: Mapping[str, Any] | None = None,
     stacklevel: int = 5,
 ) -> Prepared:
     """Read and check everything; see `xlsm.accessor.LSMAccessor.estimate`.
@@ -87,6 +93,8 @@ def prepare(
         Into which the record is cut.
     held : bool array, shape (time,), optional
         Times whose observations are held out, see `xlsm.holdout.held_out`.
+    around : mapping of str to number or DataArray, optional
+        First guesses of parameters that the observations bring with them.
     stacklevel : int, optional
         Frames up to the caller a warning should point at.
 
@@ -108,11 +116,21 @@ def prepare(
     forcing, forcing_dims = read_forcing(ds, model, windows)
     start, start_dims = read_start(ds, model, windows)
     observations = {name: cut(read_variable(ds, name), windows) for name in errors}
-    metres = np.zeros(0)
+    metres, followed = np.zeros(0), np.zeros(0, bool)
     if "SoilTemp" in observations:
-        observations["SoilTemp"], metres = _soil_temperatures(ds, model, observations["SoilTemp"])
+        observations["SoilTemp"], metres, followed = _soil_temperatures(
+            ds, model, observations["SoilTemp"]
+        )
+    compared = observations_of(observed, errors, ds)
+    operators, nuisances = operators_of(compared, model, metres, followed, around or {})
     specs = [model.parameters[name] for name in wanted]
     bounds = {spec.name: bounds_of(wanted[spec.name], spec) for spec in specs}
+    for spec, treatment in nuisances:
+        bounds[spec.name] = bounds_of(treatment, spec)
+        check_middle(spec.name, treatment.prior, bounds[spec.name])
+    wanted |= {spec.name: treatment for spec, treatment in nuisances}
+    specs += [spec for spec, _ in nuisances]
+    guesses += [xr.DataArray(guess_of(treatment, spec)) for spec, treatment in nuisances]
     places, means, stds = prior_inputs(treatment.prior for treatment in wanted.values())
     bars = [_by_channel(errors[name], name, metres) for name in errors]
     numbers = [*bars, *values.values(), *guesses, *means, *stds]
@@ -121,7 +139,9 @@ def prepare(
     refuse_impossible(model, forcing, forcing_dims, values)
     series = [("time", "depth") if name == "SoilTemp" else ("time",) for name in errors]
     layout = Layout(
-        problem=Problem(model, tuple(wanted), tuple(errors), _likelihoods(likelihood, errors)),
+        problem=Problem(
+            model, tuple(wanted), tuple(errors), _likelihoods(likelihood, errors), operators
+        ),
         fixed=tuple(values),
         dt=time_step(ds),
         depths=tuple(map(float, metres)),
@@ -143,13 +163,14 @@ def prepare(
         fixed=values,
         guesses=dict(zip(wanted, guesses, strict=True)),
         errors=errors,
+        observations=compared,
     )
 
 
 def _soil_temperatures(
     ds: xr.Dataset, model: Model, observed: xr.DataArray
-) -> tuple[xr.DataArray, np.ndarray[Any, Any]]:
-    """Give the temperatures that are left to observe, and their depths (m)."""
+) -> tuple[xr.DataArray, np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Give the temperatures that are left to observe, their depths (m), and which are not left."""
     metres = depths(ds["SoilTemp"], "SoilTemp")
     check_depths_in_column(metres, model.layout.depth, model.layout.top)
     if "depth" not in observed.dims:
@@ -162,7 +183,7 @@ def _soil_temperatures(
         )
     if followed.any():  # what the model is told is no observation
         observed = observed.where(xr.DataArray(~followed, dims="depth"))
-    return observed, metres
+    return observed, metres, followed
 
 
 def _by_channel(

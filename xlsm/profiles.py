@@ -17,6 +17,7 @@ from xlsm.identify import observed_by
 from xlsm.inference.invert import Status
 from xlsm.model.parameters import ParameterSpec
 from xlsm.notices import unnoticed
+from xlsm.nuisance import is_nuisance
 from xlsm.prepare import Likelihoods
 from xlsm.simulate import model_of
 
@@ -45,7 +46,8 @@ def profile(
     """Trace the profile of the cost; see `xlsm.accessor.LSMAccessor.profile`."""
     if "parameter" not in est.coords or "model" not in est.attrs:
         raise ParameterError("profile needs what ds.lsm.estimate gave, with its attributes")
-    names = [str(name) for name in est["parameter"].values]
+    # those of the instruments come with the observations, and make way like the others
+    names = [str(name) for name in est["parameter"].values if not is_nuisance(str(name))]
     if parameter not in names:
         raise ParameterError(
             f"{parameter!r} was not estimated: the estimate has {', '.join(names)}"

@@ -15,6 +15,7 @@ from xlsm.arguments import did_you_mean, parameter_values
 from xlsm.axes import check_depths_in_column, depths, time_step
 from xlsm.dims import check_batch_dims, check_core_dims
 from xlsm.errors import MissingVariableError, ParameterError
+from xlsm.observation import Observation
 from xlsm.units import check_plausible, convert, in_canonical_units, units_of
 from xlsm.variables import OBSERVABLES, VARIABLES
 
@@ -153,16 +154,17 @@ def _near_matches(ds: xr.Dataset, name: str) -> list[str]:
 
 
 def observed_errors(
-    observed: str | Iterable[str] | Mapping[str, float] | None, ds: xr.Dataset
+    observed: str | Iterable[str] | Mapping[str, Any] | None, ds: xr.Dataset
 ) -> dict[str, float | xr.DataArray]:
     """Which variables are observations, and how far each can be trusted.
 
     Parameters
     ----------
-    observed : str, iterable of str, mapping of str to float, or None
+    observed : str, iterable of str, mapping of str to float or Observation, or None
         Names take the default standard error of the table of variables; a mapping gives standard
-        errors in canonical units; None takes every observable found in ``ds`` (but not Qturb
-        where both its parts are there: the same measurement would count twice).
+        errors in canonical units, by themselves or in an `Observation`; None takes every
+        observable found in ``ds`` (but not Qturb where both its parts are there: the same
+        measurement would count twice).
     ds : xarray.Dataset
         Where they must be.
 
@@ -206,7 +208,9 @@ def observed_errors(
         if name not in OBSERVABLES:
             raise MissingVariableError(_unknown_observable(name, ds))
         find_variable(ds, name)
-        given = observed[name] if isinstance(observed, Mapping) else VARIABLES[name].error
+        given = observed[name] if isinstance(observed, Mapping) else Observation()
+        if isinstance(given, Observation):
+            given = VARIABLES[name].error if given.error is None else given.error
         errors[name] = _standard_error(name, given)
     return errors
 

@@ -104,7 +104,7 @@ def _of_one(est: xr.Dataset, observed: Sequence[str], specs: Sequence[ParameterS
     for spec in specs:
         value, std = float(est[spec.name]), float(est[f"{spec.name}_std"])
         poor = ", poorly determined" if bool(poorly_known(est, spec)) and np.isfinite(std) else ""
-        lines.append(f"  {spec.name}: {value_in_words(value, std, spec.units)}{poor}")
+        lines.append(f"  {spec.name}: {value_in_words(value, std, spec.units, spec.name)}{poor}")
     lines.insert(0, f"{status.name}:")
     lines += _correlations(est, specs)
     lines += [text for name in observed for text in _misfit(est, name)]

@@ -24,6 +24,8 @@ STRONG = 0.9
 #: Standard errors, relative, from which a parameter is called poorly known; and shrinkage by a
 #: further sensor that is worth telling.
 POOR, WORTHWHILE = 0.1, 1.5
+#: What names of parameters begin with that are zero where all is as stated.
+OFFSET = "sensor_depth_offset"
 
 
 def combination_in_words(loadings: Mapping[str, float], values: Mapping[str, float]) -> str:
@@ -120,17 +122,18 @@ def _of_one(result: xr.Dataset, best: xr.DataArray | None) -> str:
             lines.append(f"Not seen at all, whatever the noise: {words}.")
         elif singular <= 1:
             lines.append(f"Below the noise: {words}.")
-        elif i == count - 1 and max(std[n] / abs(values[n]) for n in names) > POOR:
+        elif i == count - 1 and _largest(values, std) > POOR:
             lines.append(f"The weakest: {words}.")
     units = result["units"].values if "units" in result.coords else [""] * count
     for name, unit in zip(names, units, strict=True):
-        lines.append(f"  {name}: {value_in_words(values[name], std[name], str(unit))}")
+        words = value_in_words(values[name], std[name], str(unit), name)
+        lines.append(f"  {name}: {words}")
     lines += _correlations(result, names)
     lines += _best_sensor(names, values, std, best)
     return "\n".join(lines)
 
 
-def value_in_words(value: float, std: float, units: str) -> str:
+def value_in_words(value: float, std: float, units: str, name: str = "") -> str:
     """Say how well a value is known.
 
     Examples
@@ -143,9 +146,16 @@ def value_in_words(value: float, std: float, units: str) -> str:
         return f"{value:.4g}{unit}, at a bound"
     if np.isinf(std):
         return f"{value:.4g}{unit}, not determined"
+    if name.startswith(OFFSET):
+        return f"{round(1000 * value, 1) + 0.0:g} mm, give or take {1000 * std:.2g} mm"
     if units == "K":
         return f"{value:.2f} K, give or take {std:.2g} K"
     return f"{value:.4g}{unit}, give or take {_percent(std / abs(value))}"
+
+
+def _largest(values: Mapping[str, float], std: Mapping[str, float]) -> float:
+    """Give the largest standard error over its value, of what has one by nature."""
+    return max(std[n] / abs(values[n]) for n in values if not n.startswith(OFFSET))
 
 
 def _percent(share: float) -> str:
@@ -186,6 +196,8 @@ def _best_sensor(
 def _size(std: float, value: float, name: str) -> str:
     if not np.isfinite(std):
         return "nothing"
+    if name.startswith(OFFSET):
+        return f"{1000 * std:.2g} mm"
     return f"{std:.2g} K" if name.endswith("temperature") else _percent(std / abs(value))
 
 

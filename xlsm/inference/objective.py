@@ -10,7 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from xlsm.inference.counterpart import counterparts
 from xlsm.inference.problem import Data, Problem, parameters_of, physical
+from xlsm.inference.view import View, look, look_along, reader
 from xlsm.model import column, tangent
 
 __all__ = [
@@ -64,22 +66,6 @@ class Residuals(NamedTuple):
 
     values: list[jax.Array]
     there: list[jax.Array]
-
-
-def _predict(
-    problem: Problem,
-    parameters: Values,
-    soil: jax.Array,
-    surface: jax.Array,
-    flux: jax.Array,
-    forcing: Values,
-) -> dict[str, jax.Array]:
-    """Model counterpart of the observations at one time, each (channels, ...)."""
-    fluxes = problem.model.fluxes(surface, forcing, parameters)
-    predicted = fluxes | {"AvgSurfT": surface, "Qg": flux}
-    return {
-        name: soil if name == "SoilTemp" else predicted[name][None] for name in problem.observed
-    }
 
 
 def _there(problem: Problem, now: Data) -> list[jax.Array]:
@@ -148,21 +134,30 @@ def watch(
     model = problem.model
     parameters = parameters_of(problem, data, unbounded)
     operator = column.constant_operator(model, parameters, data.dt)
-    sampler = model.stepper.sample(model, data.depths)
+    read = reader(problem, data, parameters)
 
-    def body(carry: tuple[column.State, T], series: Any) -> tuple[Any, None]:
-        state, total = carry
+    def body(carry: Any, series: Any) -> tuple[Any, None]:
+        state, past, total = carry
         now = data._replace(forcing=series[0], observations=series[1])
-        soil = column.observe(model, parameters, state, now.forcing, sampler)
-        predicted = _predict(problem, parameters, soil, *state[1:], now.forcing)
+        view = look(model, read, parameters, state, now.forcing)
+        predicted = counterparts(problem, data, read, parameters, past, (view, now.forcing))
         there = _there(problem, now)
         total = visit(total, Residuals(_whiten(problem, predicted, there, now), there))
         state = column.step(model, parameters, operator, state, series[0], series[2], data.dt)
-        return (state, total), None
+        return (state, (view, now.forcing) if past else None, total), None
 
     state = column.begin(model, parameters, data.forcing, data.start, data.dt)
-    (_, total), _ = jax.lax.scan(body, (state, total), _series(data))
+    past = None
+    if problem.means:  # of the first time, which ends no step, nothing is observed
+        first = _first(data)
+        past = look(model, read, parameters, state, first), first
+    (_, _, total), _ = jax.lax.scan(body, (state, past, total), _series(data))
     return total
+
+
+def _first(data: Data) -> Values:
+    """Give the forcing of the first time."""
+    return {name: series[0] for name, series in data.forcing.items()}
 
 
 def cost(problem: Problem, data: Data, unbounded: jax.Array) -> jax.Array:
@@ -226,7 +221,6 @@ def sweep(
         What it gave at the last time.
     """
     model, batch = problem.model, unbounded.shape[1:]
-    sampler = model.stepper.sample(model, data.depths)
     if basis is None:
         # directions that change the coefficients of a step go last
         changing = np.array(tangent.changing(model, problem.free))
@@ -240,7 +234,8 @@ def sweep(
     back = np.argsort(order)  # to the order the caller knows
     everything = partial(parameters_of, problem, data)
     parameters, moved = tangent.push(everything, (unbounded,), (basis,))
-    directions = tangent.Directions({name: moved[name] for name in problem.free}, [])
+    known = [name for name in problem.free if name not in problem.nuisances]
+    directions = tangent.Directions({name: moved[name] for name in known}, [])
     along = directions.last(count)
     operator: Values | None = None
     changes: list[Values] = [{}] * len(along)
@@ -248,38 +243,45 @@ def sweep(
         operator, changes = tangent.operators(model, parameters, along, data.dt, {})
     directions = directions._replace(operators=changes)
 
-    def look(total: T, state: column.State, tangents: tangent.Tangents, now: Data) -> T:
-        soil, soil_moved = tangent.observe(
-            model, parameters, state, now.forcing, sampler, directions, tangents
-        )
-        there = _there(problem, now)
+    read = reader(problem, data, parameters)
 
-        def residuals_of(
-            parameters: Values, soil: jax.Array, surface: jax.Array, flux: jax.Array
-        ) -> list[jax.Array]:
-            predicted = _predict(problem, parameters, soil, surface, flux, now.forcing)
-            return _whiten(problem, predicted, there, now)
-
-        values, slopes = tangent.push(
-            residuals_of,
-            (parameters, soil, state.surface, state.flux),
-            (moved, jnp.moveaxis(soil_moved, 1, 0), tangents.surface, tangents.flux),
-        )
-        return visit(total, Residuals(values, there), [slope[back] for slope in slopes])
+    def view_of(
+        state: column.State, tangents: tangent.Tangents, forcing: Values
+    ) -> tuple[View, View]:
+        return look_along(model, read, parameters, state, forcing, directions, tangents)
 
     def body(carry: Any, series: Any) -> tuple[Any, None]:
-        state, tangents, total = carry
+        state, tangents, past, total = carry
         now = data._replace(forcing=series[0], observations=series[1])
-        total = look(total, state, tangents, now)
+        view, view_moved = view_of(state, tangents, now.forcing)
+        there = _there(problem, now)
+
+        def residuals_of(parameters: Values, view: View, before: View | None) -> list[jax.Array]:
+            begin = None if before is None else (before, past[1])
+            at = view, now.forcing
+            predicted = counterparts(problem, data, read, parameters, begin, at)
+            return _whiten(problem, predicted, there, now)
+
+        before, before_moved = past[0] if past else (None, None)
+        values, slopes = tangent.push(
+            residuals_of, (parameters, view, before), (moved, view_moved, before_moved)
+        )
+        total = visit(total, Residuals(values, there), [slope[back] for slope in slopes])
+        if past:
+            past = (view, view_moved), now.forcing
         state, tangents = tangent.step(
             model, parameters, operator, state, series[0], series[2], data.dt, directions, tangents
         )
-        return (state, tangents, total), None
+        return (state, tangents, past, total), None
 
     state, tangents = tangent.begin(
         model, parameters, data.forcing, data.start, data.dt, directions
     )
-    (_, _, total), _ = jax.lax.scan(body, (state, tangents, total), _series(data))
+    past = None
+    if problem.means:
+        first = _first(data)
+        past = view_of(state, tangents, first), first
+    (_, _, _, total), _ = jax.lax.scan(body, (state, tangents, past, total), _series(data))
     return total
 
 

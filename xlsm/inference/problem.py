@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from xlsm.inference.likelihood import Gaussian, Likelihood
+from xlsm.inference.operators import Operator
 from xlsm.model.model import Model
 from xlsm.model.parameters import to_physical
 
@@ -35,21 +36,38 @@ class Problem:
     model : Model
         The forward model.
     free : tuple of str
-        Names of the estimated parameters, P of them.
+        Names of the estimated parameters, P of them: of the model, or of an operator.
     observed : tuple of str
         Names of the observables; ``"SoilTemp"`` stands for as many channels as there are depths.
     likelihoods : tuple of Likelihood
         One for each observable; where there is none, errors are normal.
+    operators : tuple of Operator
+        One for each observable; where there is none, it is what the model gives at its time.
     """
 
     model: Model
     free: tuple[str, ...]
     observed: tuple[str, ...]
     likelihoods: tuple[Likelihood, ...] = ()
+    operators: tuple[Operator, ...] = ()
 
     def likelihood(self, index: int) -> Likelihood:
         """Likelihood of the observable of that index."""
         return self.likelihoods[index] if self.likelihoods else Gaussian()
+
+    def operator(self, index: int) -> Operator:
+        """Operator of the observable of that index."""
+        return self.operators[index] if self.operators else Operator()
+
+    @property
+    def means(self) -> bool:
+        """Whether any observable is a mean over the step."""
+        return any(operator.mean for operator in self.operators)
+
+    @property
+    def nuisances(self) -> frozenset[str]:
+        """Names of the parameters that the model does not know."""
+        return frozenset(name for operator in self.operators for name in operator.nuisances)
 
 
 class Prior(NamedTuple):
@@ -89,7 +107,7 @@ class Data(NamedTuple):
         Parameters that are not estimated.
     observations : mapping of str to array, shape (time, channels, ...)
         One entry for each observable; ``SoilTemp`` has a channel a depth, the others one.
-        NaN is missing.
+        NaN is missing. A mean over the step has none at the first time.
     errors : mapping of str to array, shape () or (channels, ...)
         Standard error of each observable, in its units.
     dt : array, shape ()

@@ -11,7 +11,16 @@ import jax.numpy as jnp
 from xlsm.model.model import Model
 from xlsm.model.solvers.base import State
 
-__all__ = ["State", "begin", "constant_operator", "observe", "prepare", "run", "step"]
+__all__ = [
+    "State",
+    "begin",
+    "constant_operator",
+    "observe",
+    "observe_nodes",
+    "prepare",
+    "run",
+    "step",
+]
 
 Values = Mapping[str, jax.Array]
 
@@ -127,6 +136,14 @@ def observe(
     """Soil temperature (K) at the sampled depths, shape (z, ...)."""
     bottom = model.bottom.temperature(forcing, parameters)
     return model.stepper.temperatures(state.columns, bottom, sampler)
+
+
+def observe_nodes(
+    model: Model, parameters: Values, state: State, forcing: Values, picker: jax.Array
+) -> jax.Array:
+    """Temperature (K) of the nodes picked, which may differ between stations, shape (m, ...)."""
+    bottom = model.bottom.temperature(forcing, parameters)
+    return model.stepper.picked(state.columns, bottom, picker)
 
 
 def run(

@@ -25,7 +25,17 @@ from xlsm.model import column
 from xlsm.model.model import Model
 from xlsm.model.solvers.base import Direct, State
 
-__all__ = ["Directions", "Tangents", "begin", "changing", "observe", "operators", "push", "step"]
+__all__ = [
+    "Directions",
+    "Tangents",
+    "begin",
+    "changing",
+    "observe",
+    "observe_nodes",
+    "operators",
+    "push",
+    "step",
+]
 
 Values = Mapping[str, jax.Array]
 
@@ -287,16 +297,42 @@ def observe(
     tangents: Tangents,
 ) -> tuple[jax.Array, jax.Array]:
     """Soil temperatures at the sampled depths (z, ...) and their derivatives (z, P, ...)."""
-    solver = model.stepper
-    bottom, bottom_moved = _bottom(model, parameters, forcing, directions)
+    ends = _bottom(model, parameters, forcing, directions)
+    return _read(model.stepper.temperatures, state, tangents, ends, sampler, sampler)
+
+
+def observe_nodes(
+    model: Model,
+    parameters: Values,
+    state: State,
+    forcing: Values,
+    picker: jax.Array,
+    directions: Directions,
+    tangents: Tangents,
+) -> tuple[jax.Array, jax.Array]:
+    """Temperatures of the nodes picked (m, ...) and their derivatives (m, P, ...)."""
+    ends = _bottom(model, parameters, forcing, directions)
+    wide = jnp.expand_dims(picker, picker.ndim - state.surface.ndim)
+    return _read(model.stepper.picked, state, tangents, ends, picker, wide)
+
+
+def _read(
+    read: Callable[[jax.Array, jax.Array, Any], jax.Array],
+    state: State,
+    tangents: Tangents,
+    ends: tuple[jax.Array, jax.Array],
+    sampler: Any,
+    wide: Any,
+) -> tuple[jax.Array, jax.Array]:
+    """Read a state and its tangents, which have one more batch axis; linear in both."""
+    bottom, bottom_moved = ends
     plain = tangents.plain.shape[1]
     moved = [
-        solver.temperatures(state, end, sampler)[:, None]
+        read(state, end, sampler)[:, None]
         for state, end in zip(tangents.changing, bottom_moved[plain:], strict=True)
     ]
-    rest = solver.temperatures(tangents.plain, bottom_moved[:plain], sampler)
-    soil = solver.temperatures(state.columns, bottom, sampler)
-    return soil, jnp.concatenate([rest, *moved], axis=1)
+    rest = read(tangents.plain, bottom_moved[:plain], wide)
+    return read(state.columns, bottom, sampler), jnp.concatenate([rest, *moved], axis=1)
 
 
 def _bottom(

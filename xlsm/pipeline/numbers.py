@@ -103,6 +103,9 @@ def read_numbers(arrays: Sequence[Array], layout: Layout, size: int) -> Numbers:
     bad = block.bad
     for name, values in observed.items():
         bad |= implausible(values, plausible(name)).any(axis=tuple(range(values.ndim - 1)))
+    for i, name in enumerate(problem.observed):
+        if problem.operator(i).mean:
+            observed[name][0] = np.nan  # no step ends at the first time
     for values in block.forcing.values():
         values[..., bad] = np.nan  # which ends such a station at once
     numbers: dict[str, Any] = {

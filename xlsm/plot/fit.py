@@ -14,6 +14,7 @@ import xarray as xr
 from xlsm.errors import DimensionError, ParameterError
 from xlsm.estimate import VARIES
 from xlsm.inference.invert import Status
+from xlsm.observation import from_text, in_words
 from xlsm.simulate import model_of, simulate
 from xlsm.validate import depths, observed_errors, read_variable
 from xlsm.variables import VARIABLES
@@ -153,11 +154,12 @@ def _series(
     if _is_solved(est):
         at = metres if metres.size else None
         sim = simulate(ds, est, depth=at, outputs=list(errors))
+    told = from_text(est.attrs.get("observations", ""))
     pairs = []
     for name, array in observations.items():
         simulated = None if sim is None else sim[name]
         title = VARIABLES[name].long_name.partition(",")[0]
-        unseen = "" if name in used else " (not fitted)"
+        unseen = in_words(told.get(name, {})) if name in used else " (not fitted)"
         if name != "SoilTemp":
             error = _single(errors[name])
             pairs.append(Series(title + unseen, name, error, array, simulated))

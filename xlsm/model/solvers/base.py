@@ -84,6 +84,17 @@ class Solver(Piece, abc.ABC):
     def temperatures(self, state: jax.Array, bottom: jax.Array, sampler: Any) -> jax.Array:
         """Soil temperature (K) at the sampled depths, shape (z, ...)."""
 
+    @abc.abstractmethod
+    def pick(self, model: Model, nodes: jax.Array) -> jax.Array:
+        """Whatever `picked` needs to read nodes (m, ...) that differ between stations.
+
+        Its last axes are those of the batch.
+        """
+
+    @abc.abstractmethod
+    def picked(self, state: jax.Array, bottom: jax.Array, picker: jax.Array) -> jax.Array:
+        """Temperature (K) of the nodes that were picked, shape (m, ...)."""
+
 
 class Nodal(Solver):
     """A solver whose state is the node temperatures."""
@@ -105,6 +116,14 @@ class Nodal(Solver):
         upper, weight = sampler
         weight = weight.reshape(weight.shape + (1,) * (state.ndim - 1))
         return (1 - weight) * state[upper] + weight * state[upper + 1]
+
+    def pick(self, model: Model, nodes: jax.Array) -> jax.Array:
+        """Give the nodes themselves."""
+        return nodes
+
+    def picked(self, state: jax.Array, bottom: jax.Array, picker: jax.Array) -> jax.Array:
+        """Temperature (K) of the nodes that were picked, shape (m, ...)."""
+        return jnp.take_along_axis(state, picker, axis=0)
 
 
 class Direct(Solver):

@@ -94,6 +94,15 @@ class Modal(Direct):
         """Sum of the modes (K), shape (z, ...)."""
         return bottom + _contract(sampler, state)
 
+    def pick(self, model: Model, nodes: jax.Array) -> jax.Array:
+        """Weighted mode shapes at the nodes, shape (m, modes, ...)."""
+        _, shapes, weights = _modes(model)
+        return jnp.moveaxis(jnp.asarray((weights[:, None] * shapes).T)[nodes], -1, 1)
+
+    def picked(self, state: jax.Array, bottom: jax.Array, picker: jax.Array) -> jax.Array:
+        """Sum of the modes (K) at the nodes that were picked, shape (m, ...)."""
+        return bottom + jnp.sum(picker * state, axis=1)
+
 
 def _contract(matrix: Any, state: jax.Array) -> jax.Array:
     """Product over the leading axis, (m, modes) with (modes, ...) to (m, ...).
