@@ -191,6 +191,7 @@ def test_dask_stays_lazy_and_gives_the_same_bits(ds, est):
     assert_identical_numbers(lazy.compute(scheduler="synchronous"), est)
 
 
+@pytest.mark.filterwarnings("ignore::xlsm.errors.FlaggedWarning")
 def test_a_station_without_an_estimate_has_no_scores(ds, est):
     bad = ds.copy(deep=True)
     bad["Tair"][{"station": 0, "time": 30}] = np.nan
@@ -277,6 +278,7 @@ def test_too_coarse_a_step_for_days_is_refused():
         held_out(days, "every 2nd day", None)
 
 
+@pytest.mark.filterwarnings("ignore::xlsm.errors.FlaggedWarning")
 def test_too_little_to_fit_or_to_judge_by_is_refused(ds):
     early, late = (
         ds[list(OBSERVED)].where(when) for when in (ds.time < ds.time[20], ds.time > ds.time[60])

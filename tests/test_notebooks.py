@@ -17,6 +17,7 @@ def test_there_are_notebooks() -> None:
         "01-first-look",
         "02-real-tower",
         "03-choosing-a-model",
+        "04-the-paper",
     ]
 
 
