@@ -92,7 +92,7 @@ def test_temperature_cannot_part_h_and_beta(paper):
 PARAMETERS = xlsm.models.huang2025().parameters
 
 
-def test_error_bars_are_those_of_an_estimate():
+def test_error_bars_are_those_of_an_estimate(tmp_path):
     """Laplace's covariance at the estimate, from another kernel."""
     ds = twin(3, hours=48, noise=1.0)
     est = ds.lsm.estimate(FREE, observed=ERRORS, error_bars="stated")
@@ -107,6 +107,10 @@ def test_error_bars_are_those_of_an_estimate():
     assert found.attrs["summary"].startswith("From SoilTemp at 0.02, 0.1 m (0.1 K), LWup (5 W m-2)")
     lazy = ds.chunk(station=2).lsm.identifiability(est)
     assert lazy["std"].chunks is not None
+    lazy.lsm.to_zarr(tmp_path / "found.zarr")
+    stored = xr.open_zarr(tmp_path / "found.zarr")
+    assert stored.structural.dtype == bool
+    np.testing.assert_array_equal(stored.parameter, list(FREE))
     assert "summary" not in lazy.attrs
     xr.testing.assert_allclose(lazy.compute()["std"], found["std"], rtol=1e-9)
 

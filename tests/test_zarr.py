@@ -64,8 +64,9 @@ def assert_same_result(read, written):
             assert read[name].dtype == written[name].dtype, name
         assert read[name].dims == written[name].dims, name
         attrs, expected = dict(read[name].attrs), dict(written[name].attrs)
-        for some in (attrs, expected):  # an array, which does not compare to one truth value
-            some["flag_values"] = list(some.get("flag_values", ()))
+        for some in (attrs, expected):  # arrays, which do not compare to one truth value
+            for flags in ("flag_values", "flag_masks"):
+                some[flags] = list(some.get(flags, ()))
         assert attrs == expected, name
     for name in written.coords:
         np.testing.assert_array_equal(read[name], written[name], err_msg=name)

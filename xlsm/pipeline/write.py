@@ -12,6 +12,9 @@ import zarr
 
 __all__ = ["to_zarr"]
 
+#: Fill values of kinds that have no NaN.
+FILL = {"i": -1, "b": False}
+
 
 def to_zarr(
     ds: xr.Dataset, store: Any, *, storage_options: Mapping[str, Any] | None = None
@@ -26,7 +29,7 @@ def to_zarr(
     regular = regular.assign_coords(texts)
     # zarr's own fill value is zero, and a status that was never written would read "converged"
     encoding = {
-        name: {"fill_value": -1 if variable.dtype.kind == "i" else np.nan}
+        name: {"fill_value": FILL.get(variable.dtype.kind, np.nan)}
         for name, variable in ds.data_vars.items()
     }
     try:
