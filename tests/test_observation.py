@@ -172,6 +172,7 @@ def averaged():
     return hourly, true, {"fixed": fixed, "model": model, "error_bars": "stated"}
 
 
+@pytest.mark.filterwarnings("ignore::xlsm.errors.FlaggedWarning")  # the last has nothing to fit
 @pytest.mark.slow
 def test_means_taken_for_instants_bias_an_estimate(averaged):
     """Half an hour late is seven degrees of the daily wave."""

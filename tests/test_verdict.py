@@ -8,7 +8,7 @@ from twins import ERRORS, FREE, truth, twin
 
 import xlsm
 from xlsm.errors import DoubtfulWarning
-from xlsm.verdict import Flag
+from xlsm.pipeline.flags import Flag
 
 THREE = FREE[:3]
 

@@ -43,8 +43,8 @@ from xlsm.model.stepping import SDIRK2, BackwardEuler
 from xlsm.model.surface import BareSurface, SkinLayer
 from xlsm.model.turbulence import ConstantExchange, WindExchange
 from xlsm.observation import Observation
+from xlsm.pipeline.flags import Flag
 from xlsm.priors import LogNormal, Normal, Uniform
-from xlsm.verdict import Flag
 
 __all__ = [
     "SDIRK2",

@@ -111,8 +111,16 @@ def estimate(
             (),
             *[("observable",)] * 4,
             ("parameter",),
+            (),
         ],
-        output_dtypes=[np.float64] * 3 + [np.int8, np.float64, np.int32] + [np.float64] * 5,
+        output_dtypes=[
+            *[np.float64] * 3,
+            np.int8,
+            np.float64,
+            np.int32,
+            *[np.float64] * 5,
+            np.int16,
+        ],
         output_sizes={
             "parameter": free_count,
             "parameter_": free_count,
@@ -151,7 +159,7 @@ def _label(
     ready: Prepared,
 ) -> xr.Dataset:
     """Names, units and meanings for the numbers."""
-    values, std, covariance, status, cost, iterations, *by_observable, spread = results
+    values, std, covariance, status, cost, iterations, *by_observable, spread, flags = results
     variables: dict[str, xr.DataArray] = {}
     for i, spec in enumerate(ready.specs):
         described = {"units": spec.units, "long_name": spec.meaning}
@@ -186,6 +194,7 @@ def _label(
             variables[f"standard_error_{name}"] = error.assign_attrs(
                 units=VARIABLES[name].units, long_name=f"stated standard error of {name}"
             )
+    variables["flags"] = flags
     if settings.starts > 1:
         variables["convergence_spread"] = spread.assign_attrs(
             long_name="standard deviation over the starts that converged",

@@ -16,9 +16,10 @@ from xlsm.errors import FlaggedWarning, LSMWarning
 from xlsm.inference.invert import Status
 from xlsm.model.model import Model
 from xlsm.pipeline.blocks import implausible
+from xlsm.pipeline.flags import POOR_FIT
 from xlsm.variables import plausible
 
-__all__ = ["POOR_FIT", "doubt_notice", "estimate_notice", "gap_notice", "notify", "unnoticed"]
+__all__ = ["doubt_notice", "estimate_notice", "gap_notice", "notify", "unnoticed"]
 
 #: What helps, by what is wrong with a station.
 CURES = {
@@ -34,8 +35,6 @@ CURES = {
         "bound the porosity from below by the largest SoilMoist, xlsm.Parameter(bounds=(0.42, 0.6))"
     ),
 }
-#: Mean square residual, over that of the stated error, from which a model does not fit.
-POOR_FIT = 4.0
 HELD = (
     "the model, or what is fixed or left at its default, does not fit the data there; change it, "
     "fix the parameter, or give it other xlsm.Parameter(bounds=...)"

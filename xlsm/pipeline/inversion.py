@@ -10,6 +10,7 @@ import numpy as np
 
 from xlsm.inference.invert import Status, invert
 from xlsm.pipeline.blocks import from_batch
+from xlsm.pipeline.flags import flags_of
 from xlsm.pipeline.impossible import impossible
 from xlsm.pipeline.numbers import Layout, read_numbers
 
@@ -77,4 +78,5 @@ def estimate_block(*arrays: Any, settings: Settings, size: int) -> tuple[np.ndar
     status = np.where(bad, np.int8(Status.implausible_values), result.status)
     status = np.where(ended, np.int8(Status.impossible_estimate), status)
     result = result._replace(status=status, **refused)
-    return tuple(from_batch(values, block.shape) for values in result)
+    flags = flags_of(result, status, layout.log_scale, layout.bounds)
+    return tuple(from_batch(values, block.shape) for values in (*result, flags))

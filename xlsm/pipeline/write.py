@@ -23,6 +23,8 @@ def to_zarr(
     options = dict(storage_options) if storage_options else None
     # a ragged last block would otherwise decide the chunks of the store
     regular = ds.chunk({dim: max(sizes) for dim, sizes in ds.chunksizes.items()})
+    # coordinates come from the input, and would bring the chunks of its store
+    regular = regular.drop_encoding()
     # Zarr has a specification for strings of variable length only; names, and dates of other
     # calendars, are encoded by looking at them
     texts = {n: c.compute().astype(object) for n, c in ds.coords.items() if c.dtype.kind in "UO"}
