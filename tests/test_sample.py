@@ -119,6 +119,24 @@ def test_one_depth_leaves_a_long_bent_valley(two_depths):
     assert curve < 0.5 * line
 
 
+@pytest.mark.slow
+def test_what_leaves_no_trace_does_not_keep_the_rest_from_being_known():
+    """Temperatures know h (1 + 1/beta) and nothing else of the two."""
+    ds = observations(times=25)
+    settings = {"observed": {"SoilTemp": 0.1}, "model": PAPER}
+    known = {name: TRUTH[name] for name in FREE if name != "combined_transfer_coefficient"}
+    both = ["heat_transfer_coefficient", "bowen_ratio"]
+    tree = ds.lsm.sample(both, fixed=known, draws=500, **settings)
+    est = ds.lsm.estimate("combined_transfer_coefficient", fixed=known, **settings)
+    assert xlsm.Status(int(tree["constant_data/status"])) is xlsm.Status.not_identifiable
+    h, beta = (tree[f"posterior/{name}"] for name in both)
+    off = h * (1 + 1 / beta) - est.combined_transfer_coefficient
+    std = float(est.combined_transfer_coefficient_std)
+    assert abs(float(off.mean())) < 0.2 * std
+    assert float(off.std()) == pytest.approx(std, rel=0.15)
+    assert beta.std() > 10 * std
+
+
 # ------------------------------------------------------------- one parameter, several stations
 
 

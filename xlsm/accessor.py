@@ -544,8 +544,10 @@ optional
         the observations at their word and as independent.
 
         Chains begin at draws from Laplace's approximation about the estimate, which also gives
-        the sampler its first coordinates; those are tuned further during the warm-up, after
-        Hoffman & Gelman (2014), J. Mach. Learn. Res. 15, 1593-1623. R-hat far above 1.01, or
+        the sampler its first coordinates, straightened along the longest valley; they are tuned
+        further during the warm-up, after Hoffman & Gelman (2014), J. Mach. Learn. Res. 15,
+        1593-1623. A combination of parameters that leaves no trace in the data is no obstacle,
+        but costs many more gradients. R-hat far above 1.01, or
         divergences, say that the draws are not to be trusted: the posterior may have several
         hills, or be too curved. All stations are sampled with the same random numbers, so that
         a result does not depend on how the stations are cut into blocks.

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from blackjax.adaptation.base import get_filter_adapt_info_fn
 
-from xlsm.inference.objective import cost
+from xlsm.inference.objective import cost, normal_equations
 from xlsm.inference.problem import Data, Problem, station_axes
 from xlsm.model.parameters import to_physical, to_unbounded
 
@@ -22,8 +22,11 @@ __all__ = ["Draws", "sample", "whiten"]
 #: there 0.8 and 0.9 diverge in some of a thousand draws, and where the posterior is near to normal
 #: a higher aim costs little.
 ACCEPTANCE = 0.95
-#: How far along the valley (standard deviations) its bend is measured.
-STRIDE = 0.5
+#: How far apart along the valley (standard deviations) its floor is looked for, in how many
+#: steps, and which part of each is taken.
+STRIDE, PASSES, DAMPING = 0.75, 5, 0.7
+#: What a bent floor must leave at most of the squared slopes that a straight one has.
+WORTH = 0.25
 #: Precision, in an unbounded parameter, of the prior alone: one over the variance of the logistic
 #: distribution, which is what a uniform one becomes there.
 PRIOR_PRECISION = 3 / np.pi**2
@@ -68,17 +71,17 @@ def _physical(data: Data, unbounded: jax.Array) -> tuple[jax.Array, jax.Array]:
     return jax.jvp(transform, (unbounded,), (jnp.ones_like(unbounded),))
 
 
-def whiten(data: Data, values: jax.Array, covariance: jax.Array) -> tuple[jax.Array, jax.Array]:
+def whiten(problem: Problem, data: Data, values: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Linear map from independent unit normals to Laplace's approximation of the posterior.
 
     Parameters
     ----------
+    problem : Problem
+        What is estimated.
     data : Data
-        The numbers; only the bounds are used.
+        The numbers of one station.
     values : array, shape (P,)
         The estimate in physical units.
-    covariance : array, shape (P, P)
-        Its covariance; NaN in rows and columns of parameters that have none.
 
     Returns
     -------
@@ -86,26 +89,23 @@ def whiten(data: Data, values: jax.Array, covariance: jax.Array) -> tuple[jax.Ar
         The estimate in the unbounded parameters, kept off the bounds.
     root : array, shape (P, P)
         A root of the covariance there, the least certain direction last. Where the data say less
-        than the prior, the prior's.
+        than the prior, nothing at all perhaps, it is the prior's.
     """
     estimate = to_unbounded(values, data.lower, data.upper, data.log_scale)
-    _, slope = _physical(data, estimate)
-    covariance = covariance / (slope[:, None] * slope[None])
-    without = jnp.isnan(jnp.diagonal(covariance))
-    apart = without[:, None] | without[None]
-    nothing_known = 1e12 * jnp.eye(values.size)
-    variances, directions = jnp.linalg.eigh(jnp.where(apart, nothing_known, covariance))
-    variances = jnp.maximum(variances, 0.0)
-    root = directions * jnp.sqrt(variances / (1 + PRIOR_PRECISION * variances))
-    return jnp.clip(estimate, -FARTHEST, FARTHEST), root
+    centre = jnp.clip(estimate, -FARTHEST, FARTHEST)
+    curvature = normal_equations(problem, data, centre).matrix
+    precisions, directions = jnp.linalg.eigh(curvature + PRIOR_PRECISION * jnp.eye(values.size))
+    root = directions / jnp.sqrt(jnp.maximum(precisions, PRIOR_PRECISION))
+    return centre, root[:, ::-1]
 
 
-def valley_bend(log_density: Callable[[jax.Array], jax.Array], count: int) -> jax.Array:
-    """Half the curvature of the valley floor along the last coordinate, shape (P,).
+def valley_floor(log_density: Callable[[jax.Array], jax.Array], count: int) -> jax.Array:
+    """Where the floor of the valley runs as one goes along the last coordinate.
 
-    The other coordinates follow the floor when ``bend * white[-1]**2`` is added to them. That
-    shear keeps volumes, so the density needs no factor; and the sampler, whose step must suit
-    the width of the valley, can go straight where else it would go round many short corners.
+    The other coordinates follow the floor when they are moved by what is returned times the
+    square and the cube of the last. That shear keeps volumes, so the density needs no factor; and
+    the sampler, whose step must suit the width of the valley, can go straight where else it would
+    go round many short corners.
 
     Parameters
     ----------
@@ -113,12 +113,32 @@ def valley_bend(log_density: Callable[[jax.Array], jax.Array], count: int) -> ja
         Of whitened coordinates, shape (P,): about minus half the sum of their squares.
     count : int
         P, the number of parameters.
+
+    Returns
+    -------
+    array, shape (2, P)
+        The last column is zero; all of it is where a straight floor is as good.
     """
-    along = jnp.zeros(count).at[-1].set(STRIDE)
-    slopes = jax.vmap(jax.grad(log_density))(jnp.stack([along, 0 * along, -along]))
-    # across the valley the second derivative is one, so the slope is the way to the floor
-    bend = 0.5 * (slopes[0] - 2 * slopes[1] + slopes[2]) / STRIDE**2
-    return jnp.where(jnp.isfinite(bend), bend, 0.0).at[-1].set(0.0)
+    along = STRIDE * np.array([-2.0, -1.0, 1.0, 2.0])
+    powers = np.stack([along**2, along**3], axis=-1)
+    last = np.eye(count)[-1]
+    slopes = jax.vmap(jax.grad(log_density))
+
+    Carry = tuple[jax.Array, jax.Array, jax.Array]
+
+    def closer(done: int, carry: Carry) -> Carry:
+        bend, best, least = carry
+        points = along[:, None] * last + powers @ bend
+        # across the valley the second derivative is about one: the slope is the way to the floor
+        way = slopes(points) * (1 - last)
+        left = jnp.sum(way**2) * jnp.where(done == 0, WORTH, 1.0)
+        best, least = jax.tree.map(partial(jnp.where, left < least), (bend, left), (best, least))
+        return bend + DAMPING * np.linalg.pinv(powers) @ way, best, least
+
+    straight = jnp.zeros((2, count))
+    first: Carry = (straight, straight, jnp.array(jnp.inf))
+    _, best, _ = jax.lax.fori_loop(0, PASSES, closer, first)
+    return jnp.asarray(best)
 
 
 @partial(jax.jit, static_argnames=("problem", "draws", "warmup"))
@@ -126,7 +146,6 @@ def sample(
     problem: Problem,
     data: Data,
     values: jax.Array,
-    covariance: jax.Array,
     keys: jax.Array,
     *,
     draws: int,
@@ -150,8 +169,6 @@ def sample(
         The numbers of s stations, one batch axis.
     values : array, shape (P, s)
         Estimates in physical units; NaN gives NaN.
-    covariance : array, shape (P, P, s)
-        Their covariances.
     keys : array of PRNG keys, shape (c,)
         One for each chain, the same for all stations.
     draws, warmup : int
@@ -167,8 +184,8 @@ def sample(
        1593-1623; in the variant of blackjax.
     """
 
-    def station(own: Data, values: jax.Array, covariance: jax.Array) -> Draws:
-        centre, root = whiten(own, values, covariance)
+    def station(own: Data, values: jax.Array) -> Draws:
+        centre, root = whiten(problem, own, values)
 
         def straight(white: jax.Array) -> jax.Array:
             unbounded = centre + root @ white
@@ -177,10 +194,10 @@ def sample(
                 slope = jnp.where(own.prior.of_logarithm, slope / physical, slope)
             return jnp.sum(jnp.log(slope)) - cost(problem, own, unbounded)
 
-        bend = valley_bend(straight, values.size)
+        bend = valley_floor(straight, values.size)
 
         def place(white: jax.Array) -> jax.Array:
-            return white + bend * white[-1] ** 2
+            return white + white[-1] ** 2 * (bend[0] + white[-1] * bend[1])
 
         def log_density(white: jax.Array) -> jax.Array:
             return straight(place(white))
@@ -227,4 +244,4 @@ def sample(
 
         return jax.vmap(chain)(states, keys)
 
-    return jax.vmap(station, in_axes=(station_axes(data), -1, -1))(data, values, covariance)
+    return jax.vmap(station, in_axes=(station_axes(data), -1))(data, values)

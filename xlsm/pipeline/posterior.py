@@ -44,12 +44,11 @@ def sample_block(
         values (batch..., chain, draw, P), and the status of the estimation, shape (batch...).
     """
     estimation = settings.estimation
-    values, _, covariance, status, *_ = estimate_block(*arrays, settings=estimation, size=size)
+    values, _, _, status, *_ = estimate_block(*arrays, settings=estimation, size=size)
     shape, count = status.shape, status.size
     problem = estimation.layout.problem
     parameters = len(problem.free)
     values = values.reshape(count, parameters).T
-    covariance = np.moveaxis(covariance.reshape(count, parameters, parameters), 0, -1)
     data = read_numbers(arrays, estimation.layout, size).data
     # always as many at a time, so that how the stations are cut into blocks changes nothing
     group = GROUP.get(jax.default_backend(), ACCELERATOR_GROUP) if size > 1 else 1
@@ -67,7 +66,6 @@ def sample_block(
                 problem,
                 per_station(data, pick),
                 values[..., station],
-                covariance[..., station],
                 keys,
                 draws=settings.draws,
                 warmup=settings.warmup,
