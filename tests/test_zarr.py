@@ -148,7 +148,7 @@ def test_metadata_follow_cf(est, sim, tmp_path):
         assert read.attrs["source"].startswith("xlsm ")
         for variable in read.data_vars.values():
             assert variable.attrs.keys() & {"long_name", "standard_name"}, variable.name
-            if variable.name not in ("status", "covariance"):  # a flag; products of units
+            if variable.name not in ("status", "flags", "covariance"):  # flags; products of units
                 units.parse_units(variable.attrs["units"].replace("-", "**-"))
     read = xr.open_zarr(tmp_path / "sim")
     for name, variable in read.data_vars.items():
@@ -161,6 +161,9 @@ def test_metadata_follow_cf(est, sim, tmp_path):
     flags = xr.open_zarr(tmp_path / "est").status.attrs
     assert flags["standard_name"] == "status_flag"
     assert len(flags["flag_values"]) == len(flags["flag_meanings"].split()) == len(Status)
+    masks = xr.open_zarr(tmp_path / "est").flags.attrs
+    assert masks["standard_name"] == "status_flag"
+    assert len(masks["flag_masks"]) == len(masks["flag_meanings"].split())
     linked = xr.open_zarr(tmp_path / "est").albedo.attrs["ancillary_variables"].split()
     assert set(linked) <= set(est.data_vars)
 

@@ -33,6 +33,7 @@ def with_verdict(
     est = est.assign(
         flags=est["flags"].assign_attrs(
             long_name="what to keep in mind",
+            standard_name="status_flag",
             flag_masks=np.array(list(Flag), np.int16),
             flag_meanings=" ".join(str(flag.name) for flag in Flag),
         )
