@@ -58,7 +58,8 @@ def test_recovers_the_truth(clean):
     assert (est.iterations > 1).all()
 
 
-@pytest.mark.parametrize("method", [pytest.param("adam", marks=pytest.mark.slow), "lbfgs"])
+@pytest.mark.slow  # in the default tests the gradients agree; here the searches that use them
+@pytest.mark.parametrize("method", ["adam", "lbfgs"])
 def test_every_method_finds_the_same_minimum(noisy, fitted, method):
     # three parameters: what is compared is the optimiser, and it compiles faster
     free = FREE[:3]

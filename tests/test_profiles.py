@@ -61,6 +61,7 @@ def test_a_profile_that_ends_at_a_bound_is_open(ds, known):
     assert (np.diff(trace.albedo, axis=-1) > 0).all()
 
 
+@pytest.mark.slow
 def test_lazy_profiles_are_the_same(ds, est):
     lazy = ds.chunk(station=2).lsm.profile(est.chunk(station=2), "albedo", points=11)
     assert lazy.rise.chunks is not None

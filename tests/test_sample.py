@@ -158,6 +158,7 @@ def draw_one(ds, error, **options):
     )
 
 
+@pytest.mark.slow
 def test_without_information_draws_are_uniform_between_the_bounds(stations):
     # though the parameter is transformed on a logarithmic scale
     tree = draw_one(stations[0], error=1e6)
@@ -202,6 +203,7 @@ def test_a_bad_station_is_nan_and_spoils_no_other(stations):
             assert (array.isnull() if array.dtype.kind == "f" else array == 0).all(), name
 
 
+@pytest.mark.slow
 def test_dask_in_lazy_out_and_the_same_draws(stations):
     ds = stations[1]
     eager, lazy = draw_one(ds, error=0.5), draw_one(ds.chunk(station=2), error=0.5)
