@@ -40,6 +40,7 @@ VERBS = {
     *INPUT,
     *PIPELINE,
     "xlsm.channels",
+    "xlsm.candidates",
     "xlsm.check",
     "xlsm.compare",
     "xlsm.comparison",
