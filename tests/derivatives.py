@@ -37,13 +37,20 @@ def numbers(model, free, forcing, *, depths, errors, start=None, fixed=None, dt=
     if "SoilTemp" in errors:
         observations["SoilTemp"] = random.uniform(280, 300, (times, len(depths), COUNT))
         observations["SoilTemp"][2, 0, 1] = np.nan
-    specs = model.parameters
-    values = {n: specs[n].default for n in model.used({*free, *(fixed or {})}) if n not in free}
+    known = model.parameters
+    # a value of a series is called by its parameter and its place
+    specs = {name: known[name.partition("[")[0]] for name in {*known, *free}}
+    owners = {name.partition("[")[0] for name in free}
+    used = model.used({*owners, *(fixed or {})})
+    values = {n: specs[n].default for n in used if n not in owners}
     values |= fixed or {}
     return Data(
         forcing=series,
         start=start or {},
-        fixed={name: np.full(COUNT, float(value)) for name, value in values.items()},
+        fixed={
+            name: np.multiply.outer(np.asarray(value, float), np.ones(COUNT))
+            for name, value in values.items()
+        },
         observations=observations,
         errors={name: np.float64(error) for name, error in errors.items()},
         dt=np.float64(dt),
@@ -62,9 +69,9 @@ def close(actual, expected, rtol):
     assert np.all(np.abs(actual - expected) <= rtol * largest), np.abs(actual - expected) / largest
 
 
-def agree(model, free, data, *, in_vmap=False, operators=()):
+def agree(model, free, data, *, in_vmap=False, **of_problem):
     """Normal equations, reverse mode and central differences, and all of it inside vmap."""
-    problem = Problem(model, free, tuple(data.errors), operators=operators)
+    problem = Problem(model, free, tuple(data.errors), **of_problem)
     point = np.random.default_rng(1).uniform(-SPREAD, SPREAD, (len(free), COUNT))
     gradient = np.asarray(reverse(problem, data, point))
     assert np.all(np.abs(gradient) > 0), "a parameter that does nothing proves nothing"

@@ -52,9 +52,9 @@ def parameter_values(
     Parameters
     ----------
     given : mapping of str to number or DataArray, or Dataset, or None
-        Numbers are in canonical units; a DataArray may carry other ``units`` and any batch
-        dimensions. Of a Dataset, e.g. an estimate, the data variables named as parameters are
-        taken and the others left.
+        Numbers are in canonical units; a DataArray may carry other ``units``, any batch
+        dimensions, and one of time, see `xlsm.series.at_times`. Of a Dataset, e.g. an estimate,
+        the data variables named as parameters are taken and the others left.
     model : Model
         Whose parameters they are.
 
@@ -67,7 +67,7 @@ def parameter_values(
     ------
     ParameterError
         If a name is unknown, names contradict each other, or a value is no number, outside its
-        bounds or varies with time or depth.
+        bounds or varies with depth.
     UnitsError
         If the units of a DataArray cannot be converted.
 
@@ -138,15 +138,11 @@ def _parameter_value(value: Any, spec: ParameterSpec) -> xr.DataArray:
     da = value if isinstance(value, xr.DataArray) else _scalar(value, spec.name)
     if da.dtype.kind not in "iuf":
         raise ParameterError(f"{spec.name} must be a number, got dtype {da.dtype}.")
-    for dim, reason in (
-        ("time", "parameters are constant in time"),
-        ("depth", "the soil is uniform over depth"),
-    ):
-        if dim in da.dims:
-            raise ParameterError(
-                f"{spec.name} varies with {dim!r}, but {reason}; average it, "
-                f"{spec.name}.mean({dim!r}), or select one."
-            )
+    if "depth" in da.dims:
+        raise ParameterError(
+            f"{spec.name} varies with 'depth', but the soil is uniform over depth; average it, "
+            f"{spec.name}.mean('depth'), or select one."
+        )
     numbers = da.astype("float64", copy=False)
     data = convert(numbers.data, units_of(da, spec.units), spec.units, name=spec.name)
     converted = numbers.copy(data=data).assign_attrs(units=spec.units)

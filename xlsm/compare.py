@@ -19,7 +19,7 @@ from xlsm.channels import Channel, channels, scored_outputs
 from xlsm.comparison import Comparison
 from xlsm.errors import DimensionError, LSMError, LSMWarning, ModelError, ParameterError
 from xlsm.estimate import estimate
-from xlsm.free import Parameter, values_of, wanted_of
+from xlsm.free import Parameter, refuse_series, values_of, wanted_of
 from xlsm.holdout import split
 from xlsm.inputs import read_forcing, read_start, resolve
 from xlsm.model.model import Model
@@ -210,6 +210,7 @@ def _plans(
     for name, model in resolved.items():
         with _naming(name):
             wanted = wanted_of(free_of[name])
+            refuse_series(wanted, "compare")
             _, values = values_of(wanted, fixed_of[name], model)
             read_forcing(whole, model)
             read_start(whole, model)

@@ -27,6 +27,8 @@ from xlsm.windows import windows_of
 
 __all__ = ["LIMITS", "STATUS", "VARIES", "estimate", "fixed_parameters", "origin"]
 
+#: Dimensions of what the kernel gives: the free values, and those of parameters in time.
+VALUE, SERIES = "_value", "_series"
 #: What the attribute ``observed`` says of a standard error that is a variable of its own.
 VARIES = "varies"
 
@@ -97,20 +99,21 @@ def estimate(
         max_steps=max_steps,
         tolerance=tolerance,
     )
-    free_count = len(ready.specs)
+    constants = [spec.name for spec in ready.specs if spec.name not in ready.pieces]
     results = apply_blocks(
         estimate_block,
         ready.inputs,
         core_dims=ready.core_dims,
         output_dims=[
-            ("parameter",),
-            ("parameter",),
+            (VALUE,),
+            (VALUE,),
             ("parameter", "parameter_"),
             (),
             (),
             (),
             *[("observable",)] * 4,
-            ("parameter",),
+            (VALUE,),
+            (SERIES,),
             (),
         ],
         output_dtypes=[
@@ -118,13 +121,15 @@ def estimate(
             np.int8,
             np.float64,
             np.int32,
-            *[np.float64] * 5,
+            *[np.float64] * 6,
             np.int16,
         ],
         output_sizes={
-            "parameter": free_count,
-            "parameter_": free_count,
+            VALUE: len(ready.layout.problem.free),
+            "parameter": len(constants),
+            "parameter_": len(constants),
             "observable": len(ready.errors),
+            SERIES: len(ready.pieces),
         },
         settings=settings,
     )
@@ -159,20 +164,26 @@ def _label(
     ready: Prepared,
 ) -> xr.Dataset:
     """Names, units and meanings for the numbers."""
-    values, std, covariance, status, cost, iterations, *by_observable, spread, flags = results
+    values, std, covariance, status, cost, iterations, *by_observable, spread, walk, flags = results
     variables: dict[str, xr.DataArray] = {}
-    for i, spec in enumerate(ready.specs):
+    for spec in ready.specs:
         described = {"units": spec.units, "long_name": spec.meaning}
-        variables[spec.name] = values.isel(parameter=i).assign_attrs(
+        variables[spec.name] = own_values(values, spec.name, ready).assign_attrs(
             described, ancillary_variables=f"{spec.name}_std status"
         )
-        variables[f"{spec.name}_std"] = std.isel(parameter=i).assign_attrs(
+        variables[f"{spec.name}_std"] = own_values(std, spec.name, ready).assign_attrs(
             units=spec.units, long_name=f"standard error of the {spec.meaning}"
         )
     variables |= fixed_parameters(ready)
     problem = ready.layout.problem
+    for i, one in enumerate(problem.series):
+        if one.estimated:
+            variables[f"{one.name}_smooth"] = walk.isel({SERIES: i}).assign_attrs(
+                _about_walk(ready, one.name)
+            )
     # Zarr has a specification for strings of variable length only
-    names = np.array(problem.free, dtype=object)
+    constants = [spec.name for spec in ready.specs if spec.name not in ready.pieces]
+    names = np.array(constants, dtype=object)
     variables["covariance"] = covariance.assign_attrs(
         long_name="covariance of the estimated parameters",
         comment="in the product of the units of the two parameters",
@@ -196,14 +207,45 @@ def _label(
             )
     variables["flags"] = flags
     if settings.starts > 1:
-        variables["convergence_spread"] = spread.assign_attrs(
-            long_name="standard deviation over the starts that converged",
-            comment="says how many minima there are, not how uncertain a parameter is",
+        # it has no place for values in time
+        first = [problem.owners.index(name) for name in constants]
+        variables["convergence_spread"] = (
+            spread.isel({VALUE: first})
+            .rename({VALUE: "parameter"})
+            .assign_attrs(
+                long_name="standard deviation over the starts that converged",
+                comment="says how many minima there are, not how uncertain a parameter is",
+            )
         )
     result = xr.Dataset(variables).assign_attrs(
         origin(ready), method=settings.method, error_bars=settings.error_bars
     )
     return with_verdict(result, problem.observed, ready.specs)
+
+
+def own_values(values: xr.DataArray, name: str, ready: Prepared) -> xr.DataArray:
+    """Take those of one parameter, along its dimension of time if it has one."""
+    owners = ready.layout.problem.owners
+    first = owners.index(name)
+    pieces = ready.pieces.get(name)
+    if pieces is None:
+        return values.isel({VALUE: first})
+    kind = "the values at these times, linear between them" if pieces.linear else "start of pieces"
+    label = xr.Variable(pieces.dim, pieces.labels, {"long_name": f"time of a value: {kind}"})
+    own = values.isel({VALUE: slice(first, first + owners.count(name))})
+    return own.rename({VALUE: pieces.dim}).assign_coords({pieces.dim: label})
+
+
+def _about_walk(ready: Prepared, name: str) -> dict[str, str]:
+    """Describe the estimated strength of a random walk."""
+    spec = next(spec for spec in ready.specs if spec.name == name)
+    log = spec.scale == "log"
+    return {
+        "long_name": "standard deviation of the change from one value to the next of the "
+        + ("logarithm of the " if log else "")
+        + spec.meaning,
+        "units": "1" if log else spec.units,
+    }
 
 
 def fixed_parameters(ready: Prepared) -> dict[str, xr.DataArray]:

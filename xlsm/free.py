@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -15,6 +15,7 @@ from xlsm.errors import ParameterError
 from xlsm.model.model import Model
 from xlsm.model.parameters import ParameterSpec
 from xlsm.priors import LogNormal, Normal, Prior, Uniform, check_middle
+from xlsm.series import varies
 from xlsm.simulate import complete
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "check_whole",
     "guess_of",
     "is_real",
+    "refuse_series",
     "values_of",
     "wanted_of",
 ]
@@ -40,17 +42,36 @@ class Parameter:
     initial : float or DataArray, optional
         First guess; by default the middle of the prior, or else the parameter's default value.
     prior : Normal, LogNormal or Uniform, optional
-        What is known before; by default nothing but the bounds.
+        What is known before; by default nothing but the bounds. With ``every`` it is of each
+        value.
+    every : str or timedelta, optional
+        Makes the parameter vary in time: a value for each ``"6h"``, ``"1D"``, ``"10D"``, counted
+        from midnight, or each ``"month"``, ``"season"`` or ``"year"``. Each holds for the steps
+        that end in its piece of the record.
+    interpolation : {"piecewise", "linear"}
+        With ``"linear"`` the values are those at the start of each piece, and at the end of the
+        last, and the parameter is linear between them.
+    smooth : float or "estimated", optional
+        How much the parameter changes from one value to the next, as a standard deviation: in
+        its units, or, for one that is transformed on a logarithmic scale (conductivity, heat
+        capacity, transfer coefficients), as a part of it. It makes the values a random walk, and
+        days without observations take from their neighbours. ``"estimated"`` finds it from the
+        data. By default values know nothing of each other.
 
     Examples
     --------
     >>> Parameter(bounds=(0.1, 0.4)).bounds
     (0.1, 0.4)
+    >>> Parameter(every="1D", smooth=0.01).every
+    '1D'
     """
 
     bounds: tuple[float, float] | None = None
     initial: Any = None
     prior: Prior | None = None
+    every: Any = None
+    interpolation: Literal["piecewise", "linear"] = "piecewise"
+    smooth: float | Literal["estimated"] | None = None
 
     def __post_init__(self) -> None:
         """Refuse what can be no bounds and no first guess, whatever the parameter."""
@@ -72,6 +93,30 @@ class Parameter:
             raise ParameterError(
                 f"initial must be a number, or a DataArray where it differs between stations; "
                 f"got {guess!r}"
+            )
+        if varies(guess):
+            raise ParameterError(
+                f"initial must be constant in time, got one with the dimensions {guess.dims}; "
+                "take its mean, or hold the parameter at its values, fixed={...: ...}"
+            )
+        self._check_time()
+
+    def _check_time(self) -> None:
+        """Refuse what says nothing of how it varies in time."""
+        if self.interpolation not in ("piecewise", "linear"):
+            raise ParameterError(
+                f"interpolation must be 'piecewise' or 'linear', got {self.interpolation!r}"
+            )
+        if self.every is None and (self.smooth is not None or self.interpolation != "piecewise"):
+            raise ParameterError(
+                "smooth= and interpolation= are of a parameter that varies in time: say how often, "
+                "e.g. every='1D'"
+            )
+        if self.smooth is None or self.smooth == "estimated":
+            return
+        if np.ndim(self.smooth) or not is_real(self.smooth) or not 0 < self.smooth < math.inf:
+            raise ParameterError(
+                f"smooth must be a positive number, or 'estimated'; got {self.smooth!r}"
             )
 
 
@@ -109,6 +154,16 @@ def wanted_of(free: str | Iterable[str] | Mapping[str, Parameter]) -> dict[str, 
                 f"belongs into fixed={{{name!r}: ...}}"
             )
     return wanted
+
+
+def refuse_series(free: Mapping[str, Parameter], verb: str) -> None:
+    """Refuse parameters that vary in time, for a verb that looks at constants."""
+    for name, treatment in free.items():
+        if treatment.every is not None:
+            raise ParameterError(
+                f"{verb} looks at parameters that are constant in time: leave out every= of "
+                f"{name}, or hold {name} at values of an estimate"
+            )
 
 
 def values_of(

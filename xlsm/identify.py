@@ -12,7 +12,7 @@ import xarray as xr
 from xlsm._version import __version__
 from xlsm.candidates import Candidates, count_channels, with_candidates
 from xlsm.errors import ParameterError
-from xlsm.free import Parameter, wanted_of
+from xlsm.free import Parameter, refuse_series, wanted_of
 from xlsm.inputs import resolve
 from xlsm.model.model import Model
 from xlsm.nuisance import EDDY, is_nuisance
@@ -21,6 +21,7 @@ from xlsm.observing import standard_errors
 from xlsm.pipeline.appraisal import Settings, sensitivity_block
 from xlsm.pipeline.blocks import apply_blocks
 from xlsm.prepare import prepare
+from xlsm.series import varies
 from xlsm.simulate import complete, model_of
 from xlsm.validate import depths, find_variable, parameter_values
 from xlsm.variables import VARIABLES
@@ -185,6 +186,13 @@ def _look(
         parameters = {n: given for n, given in parameters.items() if n not in around}
     values = parameter_values(parameters, model)
     treatments = _free(free, parameters, values)
+    refuse_series(treatments, "identifiability")
+    for name in treatments:
+        if name in values and varies(values[name]):
+            raise ParameterError(
+                f"identifiability looks at parameters that are constant in time, and {name} is "
+                "not: leave it out of free=, and it is held at its values"
+            )
     missing = [name for name in treatments if name not in values]
     if missing:
         raise ParameterError(

@@ -17,6 +17,7 @@ from xlsm.inference.invert import Status
 from xlsm.model.model import Model
 from xlsm.pipeline.blocks import implausible
 from xlsm.pipeline.flags import POOR_FIT
+from xlsm.series import anywhen
 from xlsm.variables import plausible
 
 __all__ = ["doubt_notice", "estimate_notice", "gap_notice", "notify", "unnoticed"]
@@ -94,8 +95,9 @@ def estimate_notice(est: xr.Dataset) -> str:
         whose = f"{lost.size} of {status.size} stations have" if many else "there is"
         said.append(f"{whose} no estimate: {', '.join(reasons)}")
     held = {
-        name: int((est[name].notnull() & est[f"{name}_std"].isnull()).sum())
-        for name in map(str, est["parameter"].values)
+        name: int(anywhen(est[name].notnull() & est[f"{name}_std"].isnull()).sum())
+        for name in map(str, est.data_vars)
+        if f"{name}_std" in est
     }
     ended = [
         name + (f" at {n} of {status.size} stations" if many else "")

@@ -23,6 +23,7 @@ from xlsm.observing import refuse_undetermined, standard_errors
 from xlsm.pipeline.impossible import refuse_impossible
 from xlsm.pipeline.numbers import Layout
 from xlsm.priors import check_middle, prior_inputs
+from xlsm.series import Pieces, at_times, varies
 from xlsm.simulate import model_of
 from xlsm.validate import (
     check_batch_dims,
@@ -31,6 +32,7 @@ from xlsm.validate import (
     read_variable,
     time_step,
 )
+from xlsm.varying import cut_in_pieces, first_width, free_values, memories
 from xlsm.windows import Windows, cut
 
 __all__ = ["Likelihoods", "Prepared", "prepare"]
@@ -57,6 +59,8 @@ class Prepared(NamedTuple):
         Standard errors as they are used.
     observations : dict of str to Observation
         How each observable is compared.
+    pieces : dict of str to Pieces
+        Of the free parameters that vary in time.
     """
 
     layout: Layout
@@ -67,6 +71,7 @@ class Prepared(NamedTuple):
     guesses: dict[str, xr.DataArray]
     errors: dict[str, float | xr.DataArray]
     observations: dict[str, Observation]
+    pieces: dict[str, Pieces]
 
 
 def prepare(
@@ -105,6 +110,9 @@ def prepare(
     model = resolve(model_of(fixed, model), ds, windows)
     wanted = with_classical_guesses(wanted_of(free), without(ds, held, windows), model)
     guesses, values = values_of(wanted, fixed, model)
+    given = tuple(name for name, value in values.items() if varies(value))
+    pieces = cut_in_pieces(ds, wanted, windows)
+    model = model.suited([*given, *pieces])
     # windows of an earlier estimate may begin where these do, and end elsewhere
     guesses = [value.drop_vars("window_end", errors="ignore") for value in guesses]
     values = {n: value.drop_vars("window_end", errors="ignore") for n, value in values.items()}
@@ -123,6 +131,7 @@ def prepare(
         )
     compared = observations_of(observed, errors, ds)
     operators, nuisances = operators_of(compared, model, metres, followed, around or {})
+    forgotten = memories(pieces, model, metres, operators, time_step(ds))
     specs = [model.parameters[name] for name in wanted]
     bounds = {spec.name: bounds_of(wanted[spec.name], spec) for spec in specs}
     for spec, treatment in nuisances:
@@ -133,21 +142,32 @@ def prepare(
     guesses += [xr.DataArray(guess_of(treatment, spec)) for spec, treatment in nuisances]
     places, means, stds = prior_inputs(treatment.prior for treatment in wanted.values())
     bars = [_by_channel(errors[name], name, metres) for name in errors]
-    numbers = [*bars, *values.values(), *guesses, *means, *stds]
+    used = [cut(at_times(v, ds), windows) if name in given else v for name, v in values.items()]
+    numbers = [*bars, *used, *guesses, *means, *stds]
+    free, counts, series = free_values(wanted, pieces, forgotten)
     check_batch_dims([*forcing, *start, *observations.values(), *numbers], model.parameters)
-    observations = withheld(observations, held, holdout, len(wanted))
-    refuse_impossible(model, forcing, forcing_dims, values)
-    series = [("time", "depth") if name == "SoilTemp" else ("time",) for name in errors]
+    observations = withheld(observations, held, holdout, len(free))
+    refuse_impossible(model, forcing, forcing_dims, dict(zip(values, used, strict=True)))
+    observed_dims = [("time", "depth") if name == "SoilTemp" else ("time",) for name in errors]
+    each = [(spec, count) for spec, count in zip(specs, counts, strict=True)]
     layout = Layout(
         problem=Problem(
-            model, tuple(wanted), tuple(errors), _likelihoods(likelihood, errors), operators
+            model,
+            free,
+            tuple(errors),
+            _likelihoods(likelihood, errors),
+            operators,
+            series,
+            given,
         ),
         fixed=tuple(values),
         dt=time_step(ds),
         depths=tuple(map(float, metres)),
-        bounds=tuple(bounds.values()),
-        log_scale=tuple(spec.scale == "log" for spec in specs),
+        bounds=tuple(bounds[spec.name] for spec, count in each for _ in range(count)),
+        log_scale=tuple(spec.scale == "log" for spec, count in each for _ in range(count)),
+        counts=counts,
         priors=places,
+        walk=tuple(first_width(wanted[one.name], model.parameters[one.name]) for one in series),
     )
     return Prepared(
         layout=layout,
@@ -155,15 +175,17 @@ def prepare(
         core_dims=[
             *forcing_dims,
             *start_dims,
-            *series,
+            *observed_dims,
             *(("depth",) if name == "SoilTemp" else () for name in errors),
-            *[()] * (len(numbers) - len(bars)),
+            *(("time",) if name in given else () for name in values),
+            *[()] * (len(numbers) - len(bars) - len(values)),
         ],
         specs=specs,
         fixed=values,
         guesses=dict(zip(wanted, guesses, strict=True)),
         errors=errors,
         observations=compared,
+        pieces=pieces,
     )
 
 

@@ -12,7 +12,7 @@ import xarray as xr
 from xlsm._version import __version__
 from xlsm.errors import ParameterError
 from xlsm.estimate import estimate
-from xlsm.free import Parameter, wanted_of
+from xlsm.free import Parameter, refuse_series, wanted_of
 from xlsm.identify import observed_by
 from xlsm.inference.invert import Status
 from xlsm.model.parameters import ParameterSpec
@@ -58,6 +58,7 @@ def profile(
             f"reach={reach}"
         )
     treatments = wanted_of(names if free is None else free)
+    refuse_series(treatments, "profile")
     others = {
         name: dataclasses.replace(treatment, initial=est[name])
         for name, treatment in treatments.items()

@@ -10,7 +10,7 @@ import xarray as xr
 
 from xlsm.errors import LSMError
 from xlsm.estimate import LIMITS, STATUS, fixed_parameters, origin
-from xlsm.free import Parameter, check_whole
+from xlsm.free import Parameter, check_whole, refuse_series, wanted_of
 from xlsm.model.model import Model
 from xlsm.pipeline.blocks import apply_blocks
 from xlsm.pipeline.inversion import Settings
@@ -52,6 +52,7 @@ def sample(
     for name, value in (("draws", draws), ("warmup", warmup), ("chains", chains)):
         check_whole(name, value, least=1)
     check_whole("seed", seed, least=0)
+    refuse_series(wanted_of(free), "sample")
     task = prepare(ds, free, observed=observed, fixed=fixed, model=model, likelihood=likelihood)
     check_batch_dims(task.inputs, ["chain", "draw"])
     each = ("chain", "draw")

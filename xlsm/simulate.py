@@ -20,6 +20,7 @@ from xlsm.model.model import Model
 from xlsm.notices import gap_notice, notify
 from xlsm.pipeline.blocks import apply_blocks, from_batch, outside_is_nan, unpack
 from xlsm.pipeline.impossible import impossible, refuse_impossible
+from xlsm.series import at_times, varies
 from xlsm.validate import (
     check_batch_dims,
     check_depths_in_column,
@@ -28,7 +29,7 @@ from xlsm.validate import (
     time_step,
 )
 from xlsm.variables import OBSERVABLES, attributes
-from xlsm.windows import Windows
+from xlsm.windows import Windows, cut
 
 __all__ = ["complete", "model_of", "run", "simulate"]
 
@@ -44,6 +45,7 @@ class Settings:
 
     model: Model
     parameters: tuple[str, ...]
+    series: frozenset[str]
     outputs: tuple[str, ...]
     depths: tuple[float, ...]
     dt: float
@@ -83,7 +85,7 @@ def run(
     model : Model
         Resolved.
     values : mapping of str to DataArray
-        All its parameters, (...).
+        All its parameters; those that vary in time as `xlsm.series.at_times` takes them.
     names : tuple of str
         What to give.
     metres : array, shape (depth,)
@@ -96,7 +98,14 @@ def run(
     Dataset
         (..., time, ...), in windows (..., window, time, ...), where time has no labels.
     """
-    settings = Settings(model, tuple(values), names, tuple(map(float, metres)), time_step(ds))
+    series = frozenset(name for name, value in values.items() if varies(value))
+    values = {
+        name: cut(at_times(v, ds), windows) if name in series else v for name, v in values.items()
+    }
+    model = model.suited(series)
+    settings = Settings(
+        model, tuple(values), series, names, tuple(map(float, metres)), time_step(ds)
+    )
     forcing, forcing_dims = read_forcing(ds, model, windows)
     start, start_dims = read_start(ds, model, windows)
     check_batch_dims([*forcing, *start, *values.values()], model.parameters)
@@ -105,7 +114,11 @@ def run(
     arrays = apply_blocks(
         _block,
         [*forcing, *start, *values.values()],
-        core_dims=[*forcing_dims, *start_dims, *[()] * len(values)],
+        core_dims=[
+            *forcing_dims,
+            *start_dims,
+            *(("time",) if name in series else () for name in values),
+        ],
         output_dims=output_dims,
         output_dtypes=[np.float64] * len(names),
         output_sizes={"depth": len(metres)},
@@ -198,23 +211,26 @@ def _block(*arrays: Any, settings: Settings, size: int) -> Any:
     """Simulate one block of stations, NumPy in and out."""
     model = settings.model
     lanes = min(LANES, size)
-    numbers = unpack(arrays, model, [0] * len(settings.parameters), -(-size // lanes) * lanes)
+    core = [int(name in settings.series) for name in settings.parameters]
+    numbers = unpack(arrays, model, core, -(-size // lanes) * lanes)
     values = {
         name: outside_is_nan(given, model.parameters[name])
         for name, given in zip(settings.parameters, numbers.rest, strict=True)
     }
-    wrong = impossible(model, numbers.forcing, values, numbers.bad.size)
+    constant = {name: given for name, given in values.items() if name not in settings.series}
+    wrong = impossible(model, numbers.forcing, constant, numbers.bad.size)
     values = {name: np.where(wrong, np.nan, given) for name, given in values.items()}
     with jax.enable_x64(True):
         result = run_batch(
             model,
             settings.outputs,
             lanes,
-            values,
+            {name: values[name] for name in constant},
             numbers.forcing,
             numbers.start,
             np.float64(settings.dt),
             np.array(settings.depths),
+            {name: values[name] for name in values if name in settings.series},
         )
         blocks = tuple(from_batch(result[name], numbers.shape) for name in settings.outputs)
     return blocks if len(blocks) > 1 else blocks[0]

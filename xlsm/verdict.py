@@ -11,6 +11,7 @@ from xlsm.inference.invert import Status
 from xlsm.model.parameters import ParameterSpec
 from xlsm.notices import doubt_notice
 from xlsm.pipeline.flags import CORRELATED, DAILY, POOR_FIT, Flag, poorly_known
+from xlsm.series import anywhen, varies
 from xlsm.words import STRONG, value_in_words
 
 __all__ = ["doubts", "with_verdict"]
@@ -54,7 +55,7 @@ def _poor(est: xr.Dataset, spec: ParameterSpec) -> xr.DataArray:
     there: xr.DataArray = poorly_known(
         est[spec.name], est[f"{spec.name}_std"], log=spec.scale == "log", bounds=spec.bounds
     )
-    return there
+    return anywhen(there)
 
 
 def _of_one(est: xr.Dataset, observed: Sequence[str], specs: Sequence[ParameterSpec]) -> str:
@@ -64,18 +65,39 @@ def _of_one(est: xr.Dataset, observed: Sequence[str], specs: Sequence[ParameterS
         return f"No estimate: {status.name}."
     lines = []
     for spec in specs:
+        if varies(est[spec.name]):
+            lines.append(f"  {spec.name}: {_over_time(est, spec)}")
+            continue
         value, std = float(est[spec.name]), float(est[f"{spec.name}_std"])
         poor = ", poorly determined" if bool(_poor(est, spec)) and np.isfinite(std) else ""
         lines.append(f"  {spec.name}: {value_in_words(value, std, spec.units, spec.name)}{poor}")
     lines.insert(0, f"{status.name}:")
-    lines += _correlations(est, specs)
+    lines += _correlations(est)
     lines += [text for name in observed for text in _misfit(est, name)]
     return "\n".join(lines)
 
 
-def _correlations(est: xr.Dataset, specs: Sequence[ParameterSpec]) -> list[str]:
+def _over_time(est: xr.Dataset, spec: ParameterSpec) -> str:
+    """Sum up a parameter that varies."""
+    values, std = est[spec.name].values, est[f"{spec.name}_std"].values
+    units = "" if spec.units == "1" else f" {spec.units}"
+    text = f"{values.min():.4g} to {values.max():.4g}{units} in {values.size} values"
+    known = std[np.isfinite(std)]
+    if known.size:
+        text += f", give or take {np.median(known):.2g}{units}"
+    for number, what in (
+        (int(np.isnan(std).sum()), "at a bound"),
+        (int(np.isposinf(std).sum()), "not determined"),
+    ):
+        text += f", {number} of them {what}" if number else ""
+    return text
+
+
+def _correlations(est: xr.Dataset) -> list[str]:
     """Name the pair whose errors go together the most, if they do."""
-    matrix = est["covariance"].values
+    matrix, names = est["covariance"].values, est["parameter"].values
+    if len(matrix) < 2:
+        return []
     std = np.sqrt(np.diagonal(matrix))
     correlation = np.tril(matrix / (std[:, None] * std), -1)
     correlation = np.where(np.isfinite(correlation), correlation, 0.0)
@@ -83,8 +105,8 @@ def _correlations(est: xr.Dataset, specs: Sequence[ParameterSpec]) -> list[str]:
     if abs(correlation[i, j]) < STRONG:
         return []
     return [
-        f"{specs[i].name} and {specs[j].name} are hard to tell apart: their errors are correlated "
-        f"by {correlation[i, j]:+.2f}."
+        f"{names[i]} and {names[j]} are hard to tell apart: their errors are correlated by "
+        f"{correlation[i, j]:+.2f}."
     ]
 
 

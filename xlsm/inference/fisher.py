@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from xlsm.inference.groups import in_groups
-from xlsm.inference.objective import prior_residuals
 from xlsm.inference.posterior import PART, UNSEEN
+from xlsm.inference.prior import prior_equations
 from xlsm.inference.problem import Data, Problem, per_station, physical
 from xlsm.inference.sensitivity import information
 
@@ -120,8 +120,7 @@ def _look(
     unit = width / math.sqrt(12) / (stretch * per_physical)  # of the unbounded parameters
 
     channels = information(problem, data, point) * unit[:, None] * unit[None]
-    _, slopes = prior_residuals(data, point)
-    known = jnp.eye(count)[..., None] * (slopes * unit) ** 2
+    known = prior_equations(problem, data, point)[2] * unit[:, None] * unit[None]
     total = jnp.sum(channels[observed], axis=0)
 
     # small first, as eigh has them

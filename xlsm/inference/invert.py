@@ -17,6 +17,7 @@ from xlsm.inference.posterior import laplace
 from xlsm.inference.problem import Data, Problem, per_station, physical
 from xlsm.inference.residuals import Behaviour, behaviour, by_observable
 from xlsm.inference.sensitivity import Bars, sandwich
+from xlsm.inference.strength import with_strengths
 from xlsm.model.parameters import to_unbounded
 
 __all__ = ["ERROR_BARS", "METHODS", "Estimate", "Status", "invert"]
@@ -69,6 +70,8 @@ class Estimate(NamedTuple):
         Part of the variance of the residuals that follows the hour of the day.
     spread : array, shape (P, s)
         Standard deviation over the starts that converged; NaN where fewer than two did.
+    walk : array, shape (series, s)
+        See `Data.walk`; as estimated where that was asked for.
     """
 
     values: jax.Array
@@ -82,6 +85,7 @@ class Estimate(NamedTuple):
     autocorrelation: jax.Array
     daily: jax.Array
     spread: jax.Array
+    walk: jax.Array
 
 
 @partial(jax.jit, static_argnames=("problem", "method", "error_bars", "lanes"))
@@ -129,16 +133,18 @@ def invert(
     bounds = (data.lower[:, None], data.upper[:, None], data.log_scale[:, None])
     centre = to_unbounded(guess, *bounds)
     start = (centre[:, :, None] + offsets.T[:, None]).reshape(count, -1)
-    if method == "gauss_newton":
-        fit = gauss_newton(
-            problem, data, start, lanes=lanes, tolerance=tolerance, max_steps=max_steps
-        )
-    else:
-        fit = first_order(
-            problem, data, start, method=method, tolerance=tolerance, max_steps=max_steps
-        )
+    limits = {"tolerance": tolerance, "max_steps": max_steps}
+
+    def minimise(data: Data, start: jax.Array) -> Fit:
+        if method == "gauss_newton":
+            return gauss_newton(problem, data, start, lanes=lanes, **limits)
+        return first_order(problem, data, start, method=method, **limits)
+
+    fit = minimise(data, start)
     spread = _spread(physical(data, fit.unbounded), fit.converged, stations)
     fit = _best(fit, stations)
+    if any(one.estimated for one in problem.series):
+        fit, data = with_strengths(problem, data, fit, minimise, lanes)
 
     seen, bars = _appraise(problem, data, fit, error_bars, lanes)
     posterior = laplace(data, fit.unbounded, fit.normal, bars)
@@ -168,6 +174,7 @@ def invert(
         autocorrelation=keep(autocorrelation),
         daily=keep(daily),
         spread=keep(spread),
+        walk=keep(jnp.zeros((0, stations)) if data.walk is None else data.walk),
     )
 
 
@@ -182,7 +189,10 @@ def _appraise(
         if error_bars == "stated":
             matrix = pick(fit.normal.matrix)
             return seen, Bars(matrix, matrix)
-        return seen, sandwich(problem, numbers, point, seen, at_least=ERROR_BARS[error_bars])
+        bars = sandwich(
+            problem, numbers, point, seen, pick(fit.normal.matrix), at_least=ERROR_BARS[error_bars]
+        )
+        return seen, bars
 
     return in_groups(some, fit.unbounded.shape[-1], lanes)
 
@@ -233,10 +243,12 @@ def _status(
     for profile in data.start.values():
         unknown |= jnp.any(~jnp.isfinite(profile), axis=tuple(range(profile.ndim - 1)))
     missing = jnp.zeros_like(at_bound)
-    for value in data.fixed.values():
-        missing |= ~jnp.isfinite(value)
+    for name, value in data.fixed.items():
+        known = jnp.isfinite(value)
+        missing |= ~(jnp.all(known, axis=0) if name in problem.given else known)
     present = sum(jnp.sum(~jnp.isnan(o), axis=(0, 1)) for o in data.observations.values())
-    few = present < len(problem.free)
+    # values that hang together need no observation each
+    few = present < len(problem.free) - sum(len(s.knots) - 1 for s in problem.series if s.smooth)
     cases = [
         (gap, Status.forcing_gap),
         (unknown, Status.no_initial_profile),

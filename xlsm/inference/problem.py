@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from xlsm.inference.likelihood import Gaussian, Likelihood
 from xlsm.inference.operators import Operator
+from xlsm.inference.series import Series
 from xlsm.model.model import Model
 from xlsm.model.parameters import to_physical
 
@@ -18,13 +19,19 @@ __all__ = [
     "Data",
     "Prior",
     "Problem",
+    "natural",
     "parameters_of",
     "per_station",
     "physical",
+    "series_of",
     "station_axes",
 ]
 
 Values = Mapping[str, jax.Array]
+
+#: Free values up to which all derivatives are carried forward in time; with more of them the
+#: gradient goes backward.
+FEW = 24
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,13 +43,18 @@ class Problem:
     model : Model
         The forward model.
     free : tuple of str
-        Names of the estimated parameters, P of them: of the model, or of an operator.
+        Names of the estimated values, P of them: parameters of the model, or of an operator, or
+        one value of a `Series`.
     observed : tuple of str
         Names of the observables; ``"SoilTemp"`` stands for as many channels as there are depths.
     likelihoods : tuple of Likelihood
         One for each observable; where there is none, errors are normal.
     operators : tuple of Operator
         One for each observable; where there is none, it is what the model gives at its time.
+    series : tuple of Series
+        Parameters whose values, among the free ones, are those of pieces of the record.
+    given : tuple of str
+        Those of the fixed parameters that vary in time.
     """
 
     model: Model
@@ -50,6 +62,26 @@ class Problem:
     observed: tuple[str, ...]
     likelihoods: tuple[Likelihood, ...] = ()
     operators: tuple[Operator, ...] = ()
+    series: tuple[Series, ...] = ()
+    given: tuple[str, ...] = ()
+
+    @property
+    def varying(self) -> tuple[str, ...]:
+        """Names of the parameters that vary in time."""
+        return (*(one.name for one in self.series), *self.given)
+
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """Name of the parameter that each free value is one of."""
+        names = list(self.free)
+        for one in self.series:
+            names[one.values] = [one.name] * len(one.knots)
+        return tuple(names)
+
+    @property
+    def backward(self) -> bool:
+        """Whether there are so many free values that the gradient goes backward in time."""
+        return bool(self.series) and len(self.free) > FEW
 
     def likelihood(self, index: int) -> Likelihood:
         """Likelihood of the observable of that index."""
@@ -104,7 +136,7 @@ class Data(NamedTuple):
     start : mapping of str to array
         What was observed at the first time; see `xlsm.model.initial.Initial`.
     fixed : mapping of str to array, shape (...)
-        Parameters that are not estimated.
+        Parameters that are not estimated; (time, ...) those that vary.
     observations : mapping of str to array, shape (time, channels, ...)
         One entry for each observable; ``SoilTemp`` has a channel a depth, the others one.
         NaN is missing. A mean over the step has none at the first time.
@@ -120,6 +152,10 @@ class Data(NamedTuple):
         Which of them are transformed on a logarithmic scale.
     prior : Prior, optional
         What is known of the free parameters before, beside their bounds.
+    walk : array, shape (series, ...), optional
+        Standard deviation of the change from one value of a series to the next, in its units, or
+        of its logarithm where it is transformed on a logarithmic scale; infinite where nothing
+        is known.
     """
 
     forcing: Mapping[str, jax.Array]
@@ -133,6 +169,7 @@ class Data(NamedTuple):
     upper: jax.Array
     log_scale: jax.Array
     prior: Prior | None = None
+    walk: jax.Array | None = None
 
 
 def per_station(data: Data, change: Callable[[jax.Array], jax.Array]) -> Data:
@@ -151,6 +188,7 @@ def per_station(data: Data, change: Callable[[jax.Array], jax.Array]) -> Data:
         observations=jax.tree.map(change, data.observations),
         errors=jax.tree.map(of_errors, data.errors),
         prior=prior,
+        walk=None if data.walk is None else change(data.walk),
     )
 
 
@@ -172,7 +210,34 @@ def physical(data: Data, unbounded: jax.Array) -> jax.Array:
     return to_physical(unbounded, *bounds)
 
 
+def natural(data: Data, values: jax.Array) -> jax.Array:
+    """Free parameters (P, ...) as they are, or their logarithms, as they are transformed."""
+    log = data.log_scale.reshape((-1,) + (1,) * (values.ndim - 1))
+    # double where: the logarithm of what is not positive must never be taken
+    return jnp.where(log, jnp.log(jnp.where(log, values, 1.0)), values)
+
+
 def parameters_of(problem: Problem, data: Data, unbounded: jax.Array) -> dict[str, jax.Array]:
-    """All parameters by name from the unbounded free ones, shape (P, ...)."""
-    values = physical(data, unbounded)
-    return {**data.fixed, **dict(zip(problem.free, values, strict=True))}
+    """All constant parameters by name from the unbounded free values, shape (P, ...)."""
+    values = dict(zip(problem.free, physical(data, unbounded), strict=True))
+    for one in problem.series:
+        for name in problem.free[one.values]:
+            del values[name]
+    fixed = {name: value for name, value in data.fixed.items() if name not in problem.given}
+    return {**fixed, **values}
+
+
+def series_of(problem: Problem, data: Data, unbounded: jax.Array) -> dict[str, jax.Array]:
+    """All parameters that vary, by name, (time, ...), from the unbounded free values (P, ...)."""
+    series = {name: data.fixed[name] for name in problem.given}
+    if problem.series:
+        values = physical(data, unbounded)
+        times = len(next(iter(data.forcing.values())))
+    for one in problem.series:
+        before, after, share = one.place(times)
+        own = values[one.values]
+        series[one.name] = own[before]
+        if one.linear:
+            part = share.reshape((-1,) + (1,) * (values.ndim - 1))
+            series[one.name] += part * (own[after] - own[before])
+    return series

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from xlsm.inference.objective import Residuals, watch
 from xlsm.inference.problem import Data, Problem
+from xlsm.inference.watch import Residuals, watch
 
 __all__ = ["Behaviour", "behaviour", "by_observable"]
 

@@ -7,10 +7,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from xlsm.inference.gather import gather
 from xlsm.inference.likelihood import Gaussian
-from xlsm.inference.objective import Residuals, prior_residuals, sweep
+from xlsm.inference.prior import prior_equations
 from xlsm.inference.problem import Data, Problem
 from xlsm.inference.residuals import SIGNIFICANT, Behaviour
+from xlsm.inference.sweep import sweep
+from xlsm.inference.watch import Residuals
 
 __all__ = ["Bars", "information", "sandwich"]
 
@@ -66,7 +69,13 @@ class Bars(NamedTuple):
 
 
 def sandwich(
-    problem: Problem, data: Data, unbounded: jax.Array, seen: Behaviour, *, at_least: float
+    problem: Problem,
+    data: Data,
+    unbounded: jax.Array,
+    seen: Behaviour,
+    matrix: jax.Array,
+    *,
+    at_least: float,
 ) -> Bars:
     """Give error bars their matter: how steep the cost is, and how much its gradient scatters.
 
@@ -86,6 +95,8 @@ def sandwich(
         The estimate on the real line.
     seen : Behaviour
         Of the residuals there.
+    matrix : array, shape (P, P, ...)
+        That of the normal equations there.
     at_least : float
         Mean square that normal residuals are believed to have, over the square of their stated
         error, unless they are significantly larger: one where it is a promise, zero where it is
@@ -100,7 +111,11 @@ def sandwich(
     .. [1] Huber, P. J. (1967), Proc. Fifth Berkeley Symp. Math. Stat. Prob. 1, 221-233.
     .. [2] Newey, W. K. & West, K. D. (1987), Econometrica 55, 703-708.
     """
-    count, batch = unbounded.shape[0], unbounded.shape[1:]
+    batch = unbounded.shape[1:]
+    known = prior_equations(problem, data, unbounded)[2]
+    count: float | jax.Array = len(unbounded)
+    if any(one.smooth for one in problem.series):  # they do not all have their own way
+        count = _trace_of_ratio(matrix - known, matrix)
     expected = jnp.concatenate(
         [
             jnp.full(
@@ -117,32 +132,27 @@ def sandwich(
     larger = square > expected * (1 + chance)
     scatter = jnp.where(larger, square, expected)
     # residuals that are small even for their correlation say nothing against what was stated
-    echo = jnp.where(square * (1 + rho) > expected * (1 - rho), rho, 0.0)[:, None]
+    echo = jnp.where(square * (1 + rho) > expected * (1 - rho), rho, 0.0)
 
     def add(
-        sums: tuple[Bars, jax.Array], residuals: Residuals, slopes: list[jax.Array]
-    ) -> tuple[Bars, jax.Array]:
-        bars, memory = sums
-        slope = jnp.moveaxis(jnp.concatenate(slopes, axis=1), 1, 0)  # (C, P, ...)
-        there = jnp.concatenate(residuals.there)[:, None]
+        memory: jax.Array, residuals: Residuals, slopes: list[jax.Array]
+    ) -> tuple[jax.Array, list[jax.Array]]:
+        slope = jnp.concatenate(slopes, axis=1)  # (D, C, ...)
+        there = jnp.concatenate(residuals.there)
         before = echo * memory
         both = slope + 2 * before  # its product with the slope, made symmetric at the end
-        curved = seen.curvature[:, None] * slope
-        scattered = scatter[:, None] * slope
-        bars = Bars(
-            bars.curvature + jnp.sum(curved[:, :, None] * slope[:, None], axis=0),
-            bars.scatter + jnp.sum(scattered[:, :, None] * both[:, None], axis=0),
+        curved, scattered = (
+            jnp.sum((weight * slope)[:, None] * other[None], axis=2)
+            for weight, other in ((seen.curvature, slope), (scatter, both))
         )
-        return bars, jnp.where(there, before + slope, memory)
+        return jnp.where(there, before + slope, memory), [curved, scattered]
 
-    zero = jnp.zeros((count, count, *batch))
-    channels = seen.number.shape[0]
-    empty = (Bars(zero, zero), jnp.zeros((channels, count, *batch)))
-    bars, _ = sweep(problem, data, unbounded, add, empty)
-    _, slopes = prior_residuals(data, unbounded)
-    before = jnp.eye(count).reshape((count, count) + (1,) * len(batch)) * slopes**2
-    curvature = bars.curvature + before
-    symmetric = 0.5 * (bars.scatter + jnp.swapaxes(bars.scatter, 0, 1))
+    def begin(directions: int) -> jax.Array:
+        return jnp.zeros((directions, *seen.number.shape))
+
+    curvature, bent = gather(problem, data, unbounded, add, begin, 2)
+    curvature = curvature + known
+    symmetric = 0.5 * (bent + jnp.swapaxes(bent, 0, 1))
 
     # of errors that are correlated it took more: as many as the trace of A^-1 M
     share = jnp.sum(seen.number * scatter, axis=0) / jnp.maximum(total, 1)
@@ -150,7 +160,7 @@ def sandwich(
     taken = jnp.clip(taken, count, jnp.maximum(0.5 * total, count))
     more = jnp.maximum(total - count, 1) / jnp.maximum(total - taken, 1)
     by_residuals = jnp.sum(seen.number * larger, axis=0) / jnp.maximum(total, 1)
-    return Bars(curvature, symmetric * (1 + by_residuals * (more - 1)) + before)
+    return Bars(curvature, symmetric * (1 + by_residuals * (more - 1)) + known)
 
 
 def _trace_of_ratio(matrix: jax.Array, divisor: jax.Array) -> jax.Array:

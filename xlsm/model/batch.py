@@ -23,6 +23,7 @@ def run_batch(
     start: dict[str, jax.Array],
     dt: jax.Array,
     depths: jax.Array,
+    series: dict[str, jax.Array] | None = None,
 ) -> dict[str, jax.Array]:
     """Simulate n stations, `lanes` of them at a time; `lanes` divides n.
 
@@ -35,7 +36,7 @@ def run_batch(
     lanes : int
         How many stations go through time together.
     parameters : dict of str to array, shape (n,)
-        All parameters in use.
+        All parameters in use that are constant.
     forcing : dict of str to array, shape (time, n) or (time, depth, n)
         All forcing of the model.
     start : dict of str to array, shape (..., n)
@@ -44,6 +45,8 @@ def run_batch(
         Time step (s).
     depths : array, shape (z,)
         Depths of the soil temperatures (m).
+    series : dict of str to array, shape (time, n), optional
+        The parameters that vary.
 
     Returns
     -------
@@ -53,7 +56,7 @@ def run_batch(
 
     def some(group: dict[str, dict[str, jax.Array]]) -> dict[str, jax.Array]:
         given = (group["parameters"], group["forcing"], group["start"])
-        result = column.run(model, *given, dt, depths)
+        result = column.run(model, *given, dt, depths, group["series"])
         return {name: result[name] for name in outputs}
 
     def split(values: jax.Array) -> jax.Array:
@@ -63,5 +66,11 @@ def run_batch(
         joined = jnp.moveaxis(values, 0, -2)
         return joined.reshape(*joined.shape[:-2], -1)
 
-    groups = jax.tree.map(split, {"parameters": parameters, "forcing": forcing, "start": start})
+    whole = {
+        "parameters": parameters,
+        "forcing": forcing,
+        "start": start,
+        "series": {} if series is None else series,
+    }
+    groups = jax.tree.map(split, whole)
     return {name: join(values) for name, values in jax.lax.map(some, groups).items()}

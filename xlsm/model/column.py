@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import jax
@@ -33,9 +33,16 @@ def prepare(model: Model, parameters: Values, dt: jax.Array, forcing: Values) ->
     return model.stepper.prepare(model, allowed, model.stepping.stage_length * dt, read)
 
 
-def constant_operator(model: Model, parameters: Values, dt: jax.Array) -> Values | None:
-    """Coefficients of a stage that stay the same over the run; None where they change."""
-    return None if model.soil.forcing else prepare(model, parameters, dt, {})
+def constant_operator(
+    model: Model, parameters: Values, dt: jax.Array, varying: Collection[str] = ()
+) -> Values | None:
+    """Coefficients of a stage that stay the same over the run; None where they change.
+
+    They change with the forcing of the soil, and with any of its parameters among the `varying`.
+    """
+    if model.soil.forcing or not set(varying).isdisjoint(model.operator_parameters):
+        return None
+    return prepare(model, parameters, dt, {})
 
 
 def begin(model: Model, parameters: Values, forcing: Values, start: Values, dt: jax.Array) -> State:
@@ -119,7 +126,10 @@ def step(
     now: Values,
     dt: jax.Array,
 ) -> State:
-    """State at the end of a step, under the forcing at its start and end."""
+    """State at the end of a step, under the forcing at its start and end.
+
+    Parameters that vary in time are those of the end, all the step long.
+    """
     if operator is None:
         operator = prepare(model, parameters, dt, now)
 
@@ -153,6 +163,7 @@ def run(
     start: Values,
     dt: jax.Array,
     depths: jax.Array,
+    series: Values | None = None,
 ) -> dict[str, jax.Array]:
     """Simulate all times.
 
@@ -161,7 +172,8 @@ def run(
     model : Model
         The forward model.
     parameters : mapping of str to array, shape (...)
-        A value for every name in ``model.used(...)``; all of one batch shape.
+        A value for every name in ``model.used(...)`` that is not in `series`; all of one batch
+        shape.
     forcing : mapping of str to array, shape (time, ...)
         A series for every name in ``model.forcing``, at the end of each step; the first only
         serves the fluxes of the initial state.
@@ -171,27 +183,35 @@ def run(
         Time step (s).
     depths : array, shape (z,)
         Depths of the soil temperatures (m).
+    series : mapping of str to array, shape (time, ...), optional
+        Parameters that vary: each value holds over the step that ends at its time, the first
+        serves the initial state.
 
     Returns
     -------
     dict of str to array
         ``SoilTemp`` (time, z, ...), ``AvgSurfT`` and the surface fluxes (time, ...).
     """
-    operator = constant_operator(model, parameters, dt)
+    series = {} if series is None else series
+    operator = constant_operator(model, parameters, dt, series)
     sampler = model.stepper.sample(model, depths)
 
-    def look(state: State, forcing: Values) -> tuple[jax.Array, jax.Array, jax.Array]:
-        return observe(model, parameters, state, forcing, sampler), state.surface, state.flux
+    def look(values: Values, state: State, forcing: Values) -> tuple[jax.Array, ...]:
+        return observe(model, values, state, forcing, sampler), state.surface, state.flux
 
-    def body(state: State, series: tuple[Values, Values]) -> tuple[State, Any]:
-        state = step(model, parameters, operator, state, *series, dt)
-        return state, look(state, series[1])
+    def body(state: State, row: tuple[Values, Values, Values]) -> tuple[State, Any]:
+        before, now, varying = row
+        values = {**parameters, **varying}
+        state = step(model, values, operator, state, before, now, dt)
+        return state, look(values, state, now)
 
-    first = begin(model, parameters, forcing, start, dt)
-    head = look(first, _at(forcing, 0))
-    _, rest = jax.lax.scan(body, first, pairs(forcing))
+    at_first = {**parameters, **_at(series, 0)}
+    first = begin(model, at_first, forcing, start, dt)
+    head = look(at_first, first, _at(forcing, 0))
+    later = {name: values[1:] for name, values in series.items()}
+    _, rest = jax.lax.scan(body, first, (*pairs(forcing), later))
     soil, surface, flux = (
         jnp.concatenate([one[None], tail]) for one, tail in zip(head, rest, strict=True)
     )
-    fluxes = {"Qg": flux} | model.fluxes(surface, forcing, parameters)
+    fluxes = {"Qg": flux} | model.fluxes(surface, forcing, {**parameters, **series})
     return {"SoilTemp": soil, "AvgSurfT": surface, **fluxes}

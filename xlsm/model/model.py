@@ -187,6 +187,32 @@ class Model:
         names = frozenset(given)
         return tuple(name for piece in self.pieces for name in piece.used(names, self))
 
+    def suited(self, varying: Collection[str]) -> Model:
+        """Give the model with a solver for parameters that vary in time.
+
+        Raises
+        ------
+        ModelError
+            If one is only of the first time, or the solver cannot do it.
+        """
+
+        def ours(piece: Piece) -> list[str]:
+            return [spec.name for spec in piece.parameters if spec.name in varying]
+
+        if only := ours(self.initial):
+            raise ModelError(
+                f"{', '.join(only)} cannot vary in time: it is that of the first time, and no other"
+            )
+        moving = ours(self.bottom)
+        if not moving or not isinstance(self.stepper, Modal):
+            return self
+        if self.solver != "auto":
+            raise ModelError(
+                "the modal solver needs a bottom that is constant in time, and "
+                f'{", ".join(moving)} varies: use solver="tridiagonal" or "auto"'
+            )
+        return dataclasses.replace(self, solver="tridiagonal")
+
     def outputs(self, names: Collection[str]) -> tuple[str, ...]:
         """Variables the model simulates, where the parameters in `names` are in use."""
         if not self.surface.balanced:

@@ -48,12 +48,15 @@ class Directions(NamedTuple):
     parameters : mapping of str to array, shape (P, ...)
         Derivative of the parameters that change along any of the directions.
     operators : sequence of mappings of str to array, shapes of the operator
-        Derivative of the coefficients of a step along each of the last M directions; along the
-        first L = P - M they do not change.
+        Derivative of the coefficients of a step along each of the last M directions.
+    varied : tuple of str
+        Parameters whose change along the first L = P - M directions changes the coefficients
+        nevertheless: those that vary in time, and along each direction only for some of it.
     """
 
     parameters: Values
     operators: Sequence[Values]
+    varied: tuple[str, ...] = ()
 
     def last(self, count: int) -> list[Values]:
         """Give the derivative of the parameters along each of the last `count` directions."""
@@ -70,9 +73,9 @@ class Tangents(NamedTuple):
     Parameters
     ----------
     plain : array, shape (states, L, ...)
-        Of the solver's state along the directions that leave the coefficients alone.
+        Of the solver's state along the first directions, see `Directions`.
     changing : list of array, shapes (states, ...)
-        Along each of those that change them.
+        Along each of the others.
     surface, flux : array, shape (P, ...)
         Of the surface temperature and the flux into the soil.
     """
@@ -180,14 +183,17 @@ def step(
     """
     if model.stepper.exact is None:
         return _whole_step(model, parameters, state, before, now, dt, directions, tangents)
+    by_name: list[Values] = []
     if operator is None:
         moved = directions.last(len(directions.operators))
-        operator, changes = operators(model, parameters, moved, dt, now)
-        directions = directions._replace(operators=changes)
+        unit = [{name: jnp.ones_like(parameters[name])} for name in directions.varied]
+        operator, changes = operators(model, parameters, [*moved, *unit], dt, now)
+        by_name = changes[len(moved) :]
+        directions = directions._replace(operators=changes[: len(moved)])
     coefficients = operator
 
     def stage(both: tuple[State, Tangents], forcing: Values) -> tuple[State, Tangents]:
-        return _stage(model, parameters, coefficients, *both, forcing, directions)
+        return _stage(model, parameters, coefficients, *both, forcing, directions, by_name)
 
     stepped: tuple[State, Tangents] = model.stepping.advance(stage, (state, tangents), before, now)
     return stepped
@@ -222,8 +228,12 @@ def _stage(
     tangents: Tangents,
     forcing: Values,
     directions: Directions,
+    by_name: Sequence[Values],
 ) -> tuple[State, Tangents]:
-    """One implicit solution and its derivatives, split at the surface."""
+    """One implicit solution and its derivatives, split at the surface.
+
+    ``by_name`` are the derivatives of the coefficients by each of ``directions.varied``.
+    """
     solver = _direct(model)
     columns, guess, _ = state
     plain = tangents.plain.shape[1]
@@ -234,6 +244,14 @@ def _stage(
 
     half, offset = solver.respond(model, operator, columns, bottom)
     halves, offsets = solver.respond(model, wide, tangents.plain, bottom_moved[:plain])
+    # how far each of the first directions moves what varies: by the same change, more or less
+    shares = [directions.parameters[name][:plain] for name in directions.varied]
+    still = (jnp.zeros_like(columns), jnp.zeros_like(bottom))
+    for share, change in zip(shares, by_name, strict=True):
+        more, further = _along(
+            partial(solver.respond, model), (operator, columns, bottom), (change, *still)
+        )
+        halves, offsets = halves + more[:, None] * share, offsets + further * share
     moved = [
         _along(partial(solver.respond, model), (operator, columns, bottom), (change, state, end))
         for change, state, end in zip(
@@ -242,8 +260,11 @@ def _stage(
     ]
     offset_moved = jnp.concatenate([offsets, *(offset[None] for _, offset in moved)])
     slope = operator["slope"]
-    slope_moved = jnp.stack(
-        [jnp.zeros_like(slope)] * plain + [change["slope"] for change in directions.operators]
+    slopes = jnp.zeros((plain, *slope.shape))
+    for share, change in zip(shares, by_name, strict=True):
+        slopes += share * change["slope"]
+    slope_moved = jnp.concatenate(
+        [slopes, *(change["slope"][None] for change in directions.operators)]
     )
 
     # The surface: gradients first, of one station each, then their product with the tangents.
@@ -276,8 +297,13 @@ def _stage(
             directions.operators, moved, flux_moved[plain:], strict=True
         )
     ]
+    taken = solver.absorb(wide, halves, offsets, flux_moved[:plain])
+    none = (jnp.zeros_like(half), jnp.zeros_like(offset), jnp.zeros_like(flux))
+    for share, change in zip(shares, by_name, strict=True):
+        more = _along(solver.absorb, (operator, half, offset, flux), (change, *none))
+        taken += more[:, None] * share
     moved_on = Tangents(
-        solver.absorb(wide, halves, offsets, flux_moved[:plain]),
+        taken,
         changed,
         surface_moved,
         flux_moved,

@@ -32,7 +32,7 @@ def impossible(
     forcing : mapping of str to array, shapes (time, n) or (time, depth, n)
         Forcing of the model.
     parameters : mapping of str to array, shape (n,)
-        Parameters in use.
+        Constant parameters in use.
     size : int
         The number of stations, n.
 
@@ -71,7 +71,7 @@ def refuse_impossible(
     core_dims : sequence of sequences of str
         Core dimensions of each.
     values : mapping of str to DataArray
-        Parameters that are known.
+        Parameters that are known; those that vary in time are not looked at.
 
     Raises
     ------
@@ -82,7 +82,11 @@ def refuse_impossible(
         if type(piece).impossible is Piece.impossible:
             continue  # most never object, and their forcing need not be copied
         read = [i for i, name in enumerate(model.forcing) if name in piece.forcing]
-        known = {p.name: values[p.name] for p in piece.parameters if p.name in values}
+        known = {
+            p.name: values[p.name]
+            for p in piece.parameters
+            if p.name in values and "time" not in values[p.name].dims
+        }
         inputs = [*(forcing[i] for i in read), *known.values()]
         if any(array.chunks is not None for array in inputs):
             continue

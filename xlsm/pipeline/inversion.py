@@ -22,6 +22,8 @@ START_SPREAD = 0.7
 #: Stations Gauss-Newton works on at a time: what fits a core's cache, or fills a GPU.
 LANES = {"cpu": 32}
 ACCELERATOR_LANES = 4096
+#: Numbers that the matrices of all these stations may hold.
+MATRICES = 2**23
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,12 +39,15 @@ class Settings:
     tolerance: float
 
 
-def lanes_of(items: int) -> int:
-    """How many stations a kernel should work on at a time.
+def lanes_of(items: int, count: int = 1) -> int:
+    """How many stations a kernel should work on at a time, of so many free values each.
 
     The width decides the last bits: it is one for a single station, and one for all batches.
     """
-    return 1 if items == 1 else LANES.get(jax.default_backend(), ACCELERATOR_LANES)
+    if items == 1:
+        return 1
+    most: int = LANES.get(jax.default_backend(), ACCELERATOR_LANES)
+    return max(1, min(most, MATRICES // count**2))
 
 
 def estimate_block(*arrays: Any, settings: Settings, size: int) -> tuple[np.ndarray[Any, Any], ...]:
@@ -51,9 +56,10 @@ def estimate_block(*arrays: Any, settings: Settings, size: int) -> tuple[np.ndar
     data, guess, block, bad = read_numbers(arrays, layout, size)
     # the first start is the guess itself; the others lie about it, alike for every station so
     # that results do not depend on how the stations are cut into blocks
-    count = len(problem.free)
+    count = len(layout.counts)
     random = np.random.default_rng(settings.seed).standard_normal((settings.starts - 1, count))
     offsets = np.concatenate([np.zeros((1, count)), START_SPREAD * random])
+    offsets = np.repeat(offsets, layout.counts, axis=1)  # a series starts as a constant
     with jax.enable_x64(True):
         result = invert(
             problem,
@@ -64,11 +70,12 @@ def estimate_block(*arrays: Any, settings: Settings, size: int) -> tuple[np.ndar
             np.int64(settings.max_steps),
             method=settings.method,
             error_bars=settings.error_bars,
-            lanes=lanes_of(size * settings.starts),
+            lanes=lanes_of(size * settings.starts, count=len(problem.free)),
         )
-    known: dict[str, Any] = {**data.fixed}
+    known: dict[str, Any] = {n: v for n, v in data.fixed.items() if n not in problem.given}
     bad |= impossible(problem.model, block.forcing, known, bad.size)
-    known |= zip(problem.free, np.asarray(result.values), strict=True)
+    constant = [i for i, name in enumerate(problem.owners) if name not in problem.varying]
+    known |= {problem.free[i]: np.asarray(result.values[i]) for i in constant}
     ended = impossible(problem.model, block.forcing, known, bad.size) & ~bad
     refused = {
         name: np.where(bad | ended, np.nan, getattr(result, name))
@@ -79,4 +86,6 @@ def estimate_block(*arrays: Any, settings: Settings, size: int) -> tuple[np.ndar
     status = np.where(ended, np.int8(Status.impossible_estimate), status)
     result = result._replace(status=status, **refused)
     flags = flags_of(result, status, layout.log_scale, layout.bounds)
+    # of hundreds of values it would be hundreds of times as large as all the rest
+    result = result._replace(covariance=result.covariance[np.ix_(constant, constant)])
     return tuple(from_batch(values, block.shape) for values in (*result, flags))

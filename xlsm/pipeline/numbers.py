@@ -35,11 +35,15 @@ class Layout:
     depths : tuple of float
         Depths of the soil temperatures (m).
     bounds : tuple of (float, float)
-        Of each free parameter.
+        Of each free value.
     log_scale : tuple of bool
         Which of them are transformed on a logarithmic scale.
+    counts : tuple of int
+        How many of these each free parameter has.
     priors : tuple of (int, bool)
         Which free parameters have a prior, and whether it is of their logarithm.
+    walk : tuple of float
+        For each series as `xlsm.inference.problem.Data.walk` has it.
     """
 
     problem: Problem
@@ -48,7 +52,9 @@ class Layout:
     depths: tuple[float, ...]
     bounds: tuple[tuple[float, float], ...]
     log_scale: tuple[bool, ...]
+    counts: tuple[int, ...]
     priors: tuple[tuple[int, bool], ...] = ()
+    walk: tuple[float, ...] = ()
 
 
 class Numbers(NamedTuple):
@@ -91,15 +97,15 @@ def read_numbers(arrays: Sequence[Array], layout: Layout, size: int) -> Numbers:
     """
     problem, known = layout.problem, layout.problem.model.parameters
     soil = [name == "SoilTemp" for name in problem.observed]
-    count = len(problem.free)
-    rest = [*(1 + s for s in soil), *soil]
-    rest += [0] * (len(layout.fixed) + count + 2 * len(layout.priors))
+    count = len(layout.counts)
+    rest = [*(1 + s for s in soil), *soil, *(int(n in problem.given) for n in layout.fixed)]
+    rest += [0] * (count + 2 * len(layout.priors))
     block = unpack(arrays, problem.model, rest, size)
     series = iter(block.rest)
     observed = {name: next(series) for name in problem.observed}
     errors = {name: next(series) for name in problem.observed}
     fixed = {name: outside_is_nan(next(series), known[name]) for name in layout.fixed}
-    guess = np.stack([next(series) for _ in range(count)])
+    guess = _each_value(layout, np.stack([next(series) for _ in range(count)]))
     bad = block.bad
     for name, values in observed.items():
         bad |= implausible(values, plausible(name)).any(axis=tuple(range(values.ndim - 1)))
@@ -122,18 +128,27 @@ def read_numbers(arrays: Sequence[Array], layout: Layout, size: int) -> Numbers:
         "lower": np.array([lower for lower, _ in layout.bounds]),
         "upper": np.array([upper for _, upper in layout.bounds]),
         "log_scale": np.array(layout.log_scale),
-        "prior": _prior(layout, list(series), count, size),
+        "prior": _prior(layout, list(series), size),
     }
+    if layout.walk:
+        numbers["walk"] = np.repeat(np.array(layout.walk)[:, None], size, axis=1)
     return Numbers(Data(**numbers), guess, block, bad)
 
 
-def _prior(layout: Layout, given: list[Array], count: int, size: int) -> Prior | None:
+def _each_value(layout: Layout, values: Array) -> Array:
+    """Give all values of a parameter what was given for the parameter; first axis."""
+    return np.repeat(values, layout.counts, axis=0)
+
+
+def _prior(layout: Layout, given: list[Array], size: int) -> Prior | None:
     """Put the priors there are among the parameters that have none."""
     if not layout.priors:
         return None
+    count = len(layout.counts)
     mean, std = np.zeros((count, size)), np.full((count, size), np.inf)
     of_logarithm = np.zeros(count, bool)
     half = len(layout.priors)
     for (index, log), middle, width in zip(layout.priors, given[:half], given[half:], strict=True):
         mean[index], std[index], of_logarithm[index] = middle, width, log
-    return Prior(mean, std, of_logarithm)  # type: ignore[arg-type]
+    each = (_each_value(layout, values) for values in (mean, std, of_logarithm))
+    return Prior(*each)  # type: ignore[arg-type]
