@@ -185,6 +185,7 @@ def test_worth_is_what_an_estimate_would_find(paper):
     )
     assert (np.diff(worth.gain) <= 0).all()
     assert (worth.factor >= 1 - 1e-9).all()
+    assert worth.factor.dims == worth["std"].dims == ("candidate", "parameter")
     assert worth.attrs["summary"].splitlines()[1].startswith("  SoilTemp at 0 m: thermal_cond")
 
 

@@ -18,6 +18,7 @@ def test_there_are_notebooks() -> None:
         "02-real-tower",
         "03-choosing-a-model",
         "04-the-paper",
+        "05-what-the-data-can-tell",
     ]
 
 

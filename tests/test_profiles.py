@@ -50,6 +50,13 @@ def test_widened_error_bars_widen_the_profile(ds, est, known):
     assert (adjusted.albedo_std > 0.8 * est.albedo_std).all()
 
 
+def test_an_estimate_that_left_observations_out_has_no_profile(ds, known):
+    """Its cost is that of fewer observations: nothing a profile of all of them rises above."""
+    est = ds.lsm.estimate(THREE, observed=ERRORS, fixed=known, error_bars="stated", holdout="12h")
+    with pytest.raises(ParameterError, match="holdout='12h'"):
+        ds.lsm.profile(est, "albedo")
+
+
 def test_a_profile_that_ends_at_a_bound_is_open(ds, known):
     free = {name: xlsm.Parameter() for name in THREE}
     free["albedo"] = xlsm.Parameter(bounds=(0.35, 0.6))  # the truth lies below

@@ -459,7 +459,8 @@ optional
         Raises
         ------
         LSMError
-            If `est` is no estimate, or has not this parameter, or no other.
+            If `est` is no estimate, or has not this parameter, or no other; or if it was made with
+            `holdout`: a profile would fit what it left out.
 
         Notes
         -----

@@ -138,7 +138,7 @@ def _factor(found: _Found) -> xr.DataArray:
     known = found.worth.where(np.isfinite(found.worth), found.std)
     # NaN is infinity over infinity: nobody sees it, now or then
     factor: xr.DataArray = (found.std / known).where(known != found.std, 1.0)
-    return factor
+    return factor.transpose(*found.worth.dims)
 
 
 def _gain(factor: xr.DataArray) -> xr.DataArray:

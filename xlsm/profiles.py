@@ -52,6 +52,11 @@ def profile(
         raise ParameterError(
             f"{parameter!r} was not estimated: the estimate has {', '.join(names)}"
         )
+    if "holdout" in est.attrs:
+        raise ParameterError(
+            f"the estimate left observations out, holdout={est.attrs['holdout']!r}, and a profile "
+            "would fit them. Estimate again without holdout, with those observations NaN"
+        )
     if points < 5 or reach <= 0:
         raise ParameterError(
             f"a profile needs 5 points or more and a positive reach; got points={points}, "
