@@ -208,12 +208,12 @@ def test_windows_of_other_calendars_and_of_durations():
     times = xr.date_range("2001-02-25", periods=30, calendar="noleap", use_cftime=True)
     ds = xr.Dataset({"Tair": ("time", np.arange(30.0))}, {"time": times})
     week = windows_of(ds, "7D", None)
-    assert (week.number, week.length, week.every) == (4, 7, 7)
+    assert (week.starts, week.length) == ((0, 7, 14, 21), 7)
     series = cut(ds.Tair, week)
     assert series.window_end[0] == times[6]
     np.testing.assert_array_equal(series[-1], np.arange(21.0, 28.0))
     lead = xr.Dataset(coords={"time": pd.timedelta_range("0h", periods=30, freq="h")})
-    assert windows_of(lead, np.timedelta64(10, "h"), pd.Timedelta("5h")).number == 5
+    assert len(windows_of(lead, np.timedelta64(10, "h"), pd.Timedelta("5h")).starts) == 5
 
 
 # ---------------------------------------------------------------------------- refused
@@ -297,3 +297,51 @@ def test_a_year_of_a_real_tower_in_weeks():
     # what is near the surface is told better than by a line of the sun, in most weeks
     held = est.sel(part="held out", observable="SoilTemp 0.02 m")
     assert (held.rmse < held.rmse_line).mean() > 0.75
+
+
+# Other verbs look at each window in its own stretch, without what was held out of it.
+
+
+@pytest.fixture(scope="module")
+def stated(ds):
+    return ds.lsm.estimate(FREE, holdout="6h", error_bars="stated", **OPTIONS)
+
+
+def same_errors(looked, est):
+    """Where nothing is held at a bound, which only the estimate knows."""
+    inside = est.status == Status.converged
+    assert inside.any()
+    for name in FREE:
+        ratio = looked["std"].sel(parameter=name) / est[f"{name}_std"]
+        np.testing.assert_allclose(ratio.where(inside, 1.0), 1.0, rtol=1e-6)
+
+
+def test_identifiability_has_the_error_bars_of_the_estimate(ds, stated):
+    looked = ds.lsm.identifiability(stated)
+    same_errors(looked, stated)
+    np.testing.assert_array_equal(looked.window_end, stated.window_end)
+    worth = ds.lsm.data_worth(stated)
+    assert worth["std"].sizes["window"] == len(STARTS)
+    assert (worth["std"] <= worth.std_now * (1 + 1e-9)).all()
+
+
+def test_so_it_has_for_some_of_them_and_for_one(ds, stated):
+    some = stated.isel(window=[0, 1, 3])  # not at equal distances
+    same_errors(ds.lsm.identifiability(some), some)
+    one = stated.isel(window=3)
+    same_errors(ds.lsm.identifiability(one), one)
+
+
+def test_a_profile_is_of_the_window(ds):
+    stated = ds.lsm.estimate(FREE, error_bars="stated", **OPTIONS)
+    profile = ds.lsm.profile(stated, "albedo", points=9, reach=2.0)
+    assert (profile.rise.min("point") < 0.2).all()
+    half = (profile.upper - profile.lower).sel(level=68) / 2  # NaN where it meets a bound
+    assert half.notnull().sum() > half.size / 2
+    ratio = half / stated.albedo_std
+    np.testing.assert_allclose(ratio.where(half.notnull(), 1.0), 1.0, rtol=0.1)
+
+
+def test_another_record_is_refused(ds, stated):
+    with pytest.raises(TimeAxisError, match="does not hold: use the Dataset it was made from"):
+        ds.isel(time=slice(30, None)).lsm.identifiability(stated)

@@ -147,8 +147,8 @@ optional
             How residuals count, or a mapping of observables to it: normal errors, or ones that
             outliers do not bother, `xlsm.Huber`, `xlsm.StudentT`.
         method : {"auto", "gauss_newton", "adam", "lbfgs"}, optional
-            Optimiser: damped Gauss-Newton (Levenberg-Marquardt) with forward-mode Jacobians,
-            which is also what ``"auto"`` takes, or Adam or L-BFGS with reverse-mode gradients.
+            Optimiser: damped Gauss-Newton (Levenberg-Marquardt), which is also what ``"auto"``
+            takes, or Adam or L-BFGS with reverse-mode gradients; see the notes.
         error_bars : {"adjusted", "estimated", "stated"}, optional
             What standard errors rest on. ``"stated"`` takes the errors of the observations at
             their word and as independent. ``"adjusted"`` looks at the residuals of each series:
@@ -182,7 +182,10 @@ optional
         -------
         Dataset
             For each free parameter its estimate and ``<name>_std``, (...), with those that an
-            `xlsm.Observation` adds; the fixed parameters;
+            `xlsm.Observation` adds; the fixed parameters. One that varies in time,
+            ``xlsm.Parameter(every="1D")``, has a dimension ``every_1D`` (``every_1D_linear``
+            where it is linear between its values) with their times as its coordinate, and, where
+            that was to be estimated, ``<name>_smooth``; of constants there is
             ``covariance`` (..., parameter, parameter_); ``status``, ``cost`` (half the sum of
             squared residuals over their errors, or what the likelihood makes of them, and of the
             priors), ``iterations`` (...). For each observable, (...): ``residual_std_<obs>``, the
@@ -209,12 +212,15 @@ optional
             bound, its standard error is NaN and those of the others hold for it there; 2
             ``not_identifiable``, some parameters leave no trace in the data, their standard
             errors are infinite. Beyond these there are no estimates, only NaN: 3
-            ``limit_reached`` (give ``max_steps``), 4 ``no_observations``, 5
+            ``limit_reached`` (give ``max_steps``) farther than 0.1 standard errors from the
+            minimum, 4 ``no_observations``, 5
             ``too_few_observations``, 6 ``forcing_gap``, 7 ``missing_parameter``, 8
             ``non_finite_cost``, 9 ``implausible_values``, such as a fill value, 10
             ``no_initial_profile``, where the model starts from an observed one, 11
             ``impossible_estimate``, one that the data contradict: a porosity below the observed
             SoilMoist, which wants a lower bound, ``xlsm.Parameter(bounds=(0.42, 0.6))``.
+            ``flags`` (`xlsm.Flag`) say what to keep in mind of those that have an estimate, one
+            that did not quite converge among it.
 
         Warns
         -----
@@ -240,6 +246,15 @@ optional
         `xlsm.inference.sensitivity.sandwich`. They tell of noise, even of noise that is larger
         than stated or correlated in time; what the model has wrong all the time biases an estimate
         and is in no error bar.
+
+        Up to 24 free values the derivatives of all of them are carried forward through time with
+        the model. A parameter that varies in time may bring hundreds; then the gradient goes
+        backward, through a scan that keeps one state a block and computes the others again, so
+        that memory grows with the root of the number of times, and the Gauss-Newton matrix is
+        that of derivatives which are forgotten eight days after their value, or as long as heat
+        takes to the deepest sensor and back. Where the steps end depends on the gradient alone,
+        which is exact; standard errors are larger by a per cent or so for what was forgotten.
+        With ``smooth="estimated"`` they hold for the strength that was found, as if it were known.
 
         By default the column starts at one temperature, ``initial_temperature`` or else
         ``deep_temperature``, which no soil has: on real data give a model with
@@ -271,6 +286,13 @@ optional
         >>> held_out = days.sel(part="held out", observable="LWup")
         >>> bool((held_out.rmse < held_out.rmse_line).all())
         True
+
+        One fit of all days, in which the albedo changes from each to the next by a hundredth:
+
+        >>> free = {"albedo": xlsm.Parameter(every="1D", smooth=0.01)}
+        >>> est = ds.lsm.estimate(free, observed="LWup", fixed=xlsm.tutorial.truth(ds))
+        >>> dict(est.albedo.sizes)
+        {'every_1D': 7}
         """
         return estimate(
             self._obj,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +17,7 @@ from xlsm.model.data_grid import DAY
 from xlsm.variables import OBSERVABLES
 from xlsm.windows import Windows, seconds_of
 
-__all__ = ["held_out", "split", "withheld", "without"]
+__all__ = ["as_written", "held_out", "split", "withheld", "without"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -158,6 +160,25 @@ def held_out(ds: xr.Dataset, holdout: Any, windows: Windows | None) -> Array | N
     return held
 
 
+def as_written(text: str | None) -> Any:
+    """Read what an estimate says was held out of it, its attribute ``holdout``.
+
+    Examples
+    --------
+    >>> as_written("0.25"), as_written("every 5th day"), as_written("slice('2017-06-15', None)")
+    (0.25, 'every 5th day', slice('2017-06-15', None, None))
+    """
+    if text is None:
+        return None
+    if found := re.fullmatch(r"slice\((.*)\)", text):
+        with contextlib.suppress(SyntaxError, ValueError):
+            ends = ast.literal_eval(f"({found[1]},)")
+            return slice(*ends)
+    with contextlib.suppress(ValueError):
+        return float(text)
+    return text
+
+
 def withheld(
     observations: Mapping[str, xr.DataArray], held: Array | None, holdout: Any, free: int
 ) -> dict[str, xr.DataArray]:
@@ -219,8 +240,7 @@ def without(ds: xr.Dataset, held: Array | None, windows: Windows | None) -> xr.D
     if held is None:
         return ds
     anywhere = np.zeros(ds.sizes["time"], bool)
-    for i in range(windows.number if windows else 1):
-        first = i * windows.every if windows else 0
+    for first in windows.starts if windows else (0,):
         anywhere[first : first + held.size] |= held
     kept = xr.DataArray(~anywhere, dims="time")
     return ds.assign({name: ds[name].where(kept) for name in OBSERVABLES if name in ds})

@@ -13,6 +13,7 @@ from xlsm._version import __version__
 from xlsm.candidates import Candidates, count_channels, with_candidates
 from xlsm.errors import ParameterError
 from xlsm.free import Parameter, refuse_series, wanted_of
+from xlsm.holdout import as_written, held_out
 from xlsm.inputs import resolve
 from xlsm.model.model import Model
 from xlsm.nuisance import EDDY, is_nuisance
@@ -25,6 +26,7 @@ from xlsm.series import varies
 from xlsm.simulate import complete, model_of
 from xlsm.validate import depths, find_variable, parameter_values
 from xlsm.variables import VARIABLES
+from xlsm.windows import windows_of_estimate
 from xlsm.words import identifiability_in_words, worth_in_words
 
 __all__ = ["data_worth", "identifiability", "observed_by"]
@@ -180,7 +182,12 @@ def _look(
     candidates: Candidates,
 ) -> _Found:
     """Read everything, look at the sensitivities, and put names on them."""
-    model = resolve(model_of(parameters, model), ds)
+    windows, holdout = None, None
+    if isinstance(parameters, xr.Dataset):  # what an estimate has not seen tells it nothing
+        ds, windows = windows_of_estimate(ds, parameters)
+        holdout = as_written(parameters.attrs.get("holdout"))
+    held = held_out(ds, holdout, windows)
+    model = resolve(model_of(parameters, model), ds, windows)
     around = {str(n): given for n, given in parameters.items() if is_nuisance(str(n))}
     if not isinstance(parameters, xr.Dataset):
         parameters = {n: given for n, given in parameters.items() if n not in around}
@@ -207,7 +214,8 @@ def _look(
     if observed is None and isinstance(parameters, xr.Dataset) and "observed" in parameters.attrs:
         observed = observed_by(parameters)
     errors = standard_errors(observed, ds, model, known)
-    planned, all_errors, labels = with_candidates(ds, values, model, errors, candidates, known)
+    anywhere = {n: v.median("window") if "window" in v.dims else v for n, v in values.items()}
+    planned, all_errors, labels = with_candidates(ds, anywhere, model, errors, candidates, known)
     compared = observations_of(observed, errors, ds)
     channels = _channels(compared, all_errors, ds, planned)
     ready = prepare(
@@ -216,6 +224,9 @@ def _look(
         observed=channels,
         fixed=fixed,
         model=model,
+        windows=windows,
+        held=held,
+        holdout=holdout,
         around=around,
         stacklevel=6,
     )
@@ -328,13 +339,21 @@ def _said(errors: Mapping[str, Any], ds: xr.Dataset, compared: Mapping[str, Obse
     for name, error in errors.items():
         units = VARIABLES[name].units
         if name == "SoilTemp":
-            at = ", ".join(f"{z:g}" for z in depths(find_variable(ds, name), name))
-            name = f"SoilTemp at {at} m"
+            name = f"SoilTemp at {_places(find_variable(ds, name))} m"
         elif compared[name].depth is not None:
             name = f"{name} at {compared[name].depth:g} m"
         size = f"{error:g} {units}" if isinstance(error, float | int) else "errors as given"
         parts.append(f"{name} ({size})")
     return ", ".join(parts)
+
+
+def _places(soil: xr.DataArray) -> str:
+    """List the depths at which there is anything, as far as that is known."""
+    metres = depths(soil, "SoilTemp")
+    if soil.chunks is None and "depth" in soil.dims:
+        there = soil.notnull().any([dim for dim in soil.dims if dim != "depth"]).values
+        metres = metres[there] if there.any() else metres
+    return ", ".join(f"{z:g}" for z in metres)
 
 
 def _diagonal(matrix: xr.DataArray) -> xr.DataArray:

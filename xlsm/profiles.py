@@ -20,6 +20,7 @@ from xlsm.notices import unnoticed
 from xlsm.nuisance import is_nuisance
 from xlsm.prepare import Likelihoods
 from xlsm.simulate import model_of
+from xlsm.windows import windows_of_estimate
 
 __all__ = ["profile"]
 
@@ -74,6 +75,7 @@ def profile(
             f"{parameter} was estimated alone, and no other parameter makes way: its error bar "
             "says it all"
         )
+    ds, windows = windows_of_estimate(ds, est)
     model = model_of(est, None)
     spec = model.parameters[parameter]
     bounds = treatments[parameter].bounds or spec.bounds
@@ -88,6 +90,7 @@ def profile(
             model=model,
             likelihood=likelihood,
             error_bars="stated",
+            window=windows,
         )
     found = xr.apply_ufunc(
         _interval,

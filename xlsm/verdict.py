@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from xlsm.inference.invert import Status
+from xlsm.inference.invert import NEAR, Status
 from xlsm.model.parameters import ParameterSpec
 from xlsm.notices import doubt_notice
 from xlsm.pipeline.flags import CORRELATED, DAILY, POOR_FIT, Flag, poorly_known
@@ -71,7 +71,8 @@ def _of_one(est: xr.Dataset, observed: Sequence[str], specs: Sequence[ParameterS
         value, std = float(est[spec.name]), float(est[f"{spec.name}_std"])
         poor = ", poorly determined" if bool(_poor(est, spec)) and np.isfinite(std) else ""
         lines.append(f"  {spec.name}: {value_in_words(value, std, spec.units, spec.name)}{poor}")
-    lines.insert(0, f"{status.name}:")
+    near = int(est["flags"]) & Flag.not_quite_converged
+    lines.insert(0, f"{status.name}{f', to within {NEAR:g} standard errors' if near else ''}:")
     lines += _correlations(est)
     lines += [text for name in observed for text in _misfit(est, name)]
     return "\n".join(lines)

@@ -12,7 +12,7 @@ import xarray as xr
 from xlsm.axes import time_step, time_text
 from xlsm.errors import DimensionError, ParameterError, TimeAxisError
 
-__all__ = ["Windows", "cut", "seconds_of", "windows_of"]
+__all__ = ["Windows", "cut", "seconds_of", "windows_of", "windows_of_estimate"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -27,19 +27,16 @@ class Windows(NamedTuple):
 
     Parameters
     ----------
-    number : int
-        How many there are.
+    starts : tuple of int
+        Index of the first time of each.
     length : int
         Times in each.
-    every : int
-        Times from the start of one to the start of the next.
     labels : dict of str to DataArray
         Coordinates (window,): ``window``, the first time of each, ``window_end``, the last.
     """
 
-    number: int
+    starts: tuple[int, ...]
     length: int
-    every: int
     labels: dict[str, xr.DataArray]
 
 
@@ -50,7 +47,7 @@ def windows_of(ds: xr.Dataset, window: Any, step: Any) -> Windows | None:
     ----------
     ds : Dataset
         With regular times.
-    window : str, timedelta or None
+    window : str, timedelta, Windows or None
         Length of the windows: n time steps hold n times, so that windows one after the other
         share none.
     step : str, timedelta or None
@@ -76,11 +73,13 @@ def windows_of(ds: xr.Dataset, window: Any, step: Any) -> Windows | None:
     --------
     >>> times = pd.date_range("2024-06-01", periods=96, freq="h")
     >>> days = windows_of(xr.Dataset(coords={"time": times}), "1D", None)
-    >>> days.number, days.length
-    (4, 24)
+    >>> days.starts, days.length
+    ((0, 24, 48, 72), 24)
     >>> str(days.labels["window_end"].values[0])[:16]
     '2024-06-01T23:00'
     """
+    if isinstance(window, Windows):  # of a verb that knows them already
+        return window
     if window is None:
         if step is not None:
             raise ParameterError(
@@ -103,16 +102,69 @@ def windows_of(ds: xr.Dataset, window: Any, step: Any) -> Windows | None:
             f"{dt:g} s from {time_text(times[0])} to {time_text(times[-1])}; the window takes "
             f"{length}"
         )
-    starts = np.arange(0, times.size - length + 1, every)
-    ends = starts + length - 1
+    return _labelled(times, np.arange(0, times.size - length + 1, every), length)
+
+
+def _labelled(times: Array, starts: Array, length: int) -> Windows:
+    """Put labels on windows."""
     labels = {
         name: xr.DataArray(times[index], dims="window", attrs={"long_name": meaning})
         for name, index, meaning in (
             ("window", starts, "first time of the window"),
-            ("window_end", ends, "last time of the window"),
+            ("window_end", starts + length - 1, "last time of the window"),
         )
     }
-    return Windows(starts.size, length, every, labels)
+    return Windows(tuple(starts.tolist()), length, labels)
+
+
+def windows_of_estimate(ds: xr.Dataset, est: xr.Dataset) -> tuple[xr.Dataset, Windows | None]:
+    """Find the part of a record that an estimate is of.
+
+    Parameters
+    ----------
+    ds : Dataset
+        The record.
+    est : Dataset
+        As ``ds.lsm.estimate`` gave it, with ``window=`` or without, whole or some of its windows.
+
+    Returns
+    -------
+    ds : Dataset
+        The record, or the times of the one window that was selected.
+    windows : Windows or None
+        None where there are none.
+
+    Raises
+    ------
+    TimeAxisError
+        If the record does not hold the windows.
+
+    Examples
+    --------
+    >>> times = pd.date_range("2024-06-01", periods=96, freq="h")
+    >>> ds = xr.Dataset(coords={"time": times})
+    >>> labels = windows_of(ds, "1D", None).labels
+    >>> est = xr.Dataset(coords=labels).isel(window=[0, 3])
+    >>> windows_of_estimate(ds, est)[1].starts
+    (0, 72)
+    """
+    if not {"window", "window_end"} <= set(est.coords) or "window" in ds.dims:
+        return ds, None
+    times = ds["time"].values
+    first, last = (np.atleast_1d(est[name].values) for name in ("window", "window_end"))
+    starts, ends = (np.searchsorted(times, ends) for ends in (first, last))
+    inside = (starts < times.size) & (ends < times.size)
+    there = inside & (times[starts * inside] == first) & (times[ends * inside] == last)
+    if not there.all():
+        lost = int(np.argmin(there))
+        raise TimeAxisError(
+            f"The estimate is of a window from {time_text(first[lost])} to "
+            f"{time_text(last[lost])}, which the record, {time_text(times[0])} to "
+            f"{time_text(times[-1])}, does not hold: use the Dataset it was made from"
+        )
+    if est["window"].ndim == 0:
+        return ds.isel(time=slice(int(starts[0]), int(ends[0]) + 1)), None
+    return ds, _labelled(times, starts, int(ends[0] - starts[0]) + 1)
 
 
 def _steps(name: str, duration: Any, dt: float, least: int) -> int:
@@ -193,15 +245,21 @@ def cut(array: xr.DataArray, windows: Windows | None) -> xr.DataArray:
         input_core_dims=[["time"]],
         output_core_dims=[["window", "time"]],
         exclude_dims={"time"},
-        kwargs={"length": windows.length, "every": windows.every},
+        kwargs={"length": windows.length, "starts": windows.starts},
         dask="parallelized",
         output_dtypes=[array.dtype],
-        dask_gufunc_kwargs={"output_sizes": {"window": windows.number, "time": windows.length}},
+        dask_gufunc_kwargs={
+            "output_sizes": {"window": len(windows.starts), "time": windows.length}
+        },
         keep_attrs=True,
     )
     return result.assign_coords(windows.labels)
 
 
-def _cut(series: Array, length: int, every: int) -> Array:
-    """Windows of a series (..., time) as a view: (..., window, time)."""
-    return np.lib.stride_tricks.sliding_window_view(series, length, axis=-1)[..., ::every, :]
+def _cut(series: Array, length: int, starts: tuple[int, ...]) -> Array:
+    """Windows of a series (..., time): (..., window, time); a view where they are regular."""
+    every = np.lib.stride_tricks.sliding_window_view(series, length, axis=-1)
+    steps = set(np.diff(starts).tolist())
+    if len(steps) > 1:
+        return every[..., list(starts), :]
+    return every[..., starts[0] : starts[-1] + 1 : steps.pop() if steps else 1, :]

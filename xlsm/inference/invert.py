@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from xlsm.inference.gradient import first_order
 from xlsm.inference.groups import in_groups
-from xlsm.inference.least_squares import Fit, gauss_newton
+from xlsm.inference.least_squares import Fit, decrement, gauss_newton
 from xlsm.inference.posterior import laplace
 from xlsm.inference.problem import Data, Problem, per_station, physical
 from xlsm.inference.residuals import Behaviour, behaviour, by_observable
@@ -20,9 +20,12 @@ from xlsm.inference.sensitivity import Bars, sandwich
 from xlsm.inference.strength import with_strengths
 from xlsm.model.parameters import to_unbounded
 
-__all__ = ["ERROR_BARS", "METHODS", "Estimate", "Status", "invert"]
+__all__ = ["ERROR_BARS", "METHODS", "NEAR", "Estimate", "Status", "invert"]
 
 METHODS = ("gauss_newton", "adam", "lbfgs")
+#: Distance to the minimum (standard errors) up to which a station that did not converge has an
+#: estimate nevertheless, and a flag: Gauss-Newton stalls at a kink of the model, Adam slowly ends.
+NEAR = 0.1
 #: What error bars rest on, and the least mean square that residuals are then believed to have.
 ERROR_BARS = {"adjusted": 1.0, "estimated": 0.0, "stated": 1.0}
 
@@ -72,6 +75,8 @@ class Estimate(NamedTuple):
         Standard deviation over the starts that converged; NaN where fewer than two did.
     walk : array, shape (series, s)
         See `Data.walk`; as estimated where that was asked for.
+    near : bool array, shape (s,)
+        Whether it did not converge, but is so near to the minimum that it counts.
     """
 
     values: jax.Array
@@ -86,6 +91,7 @@ class Estimate(NamedTuple):
     daily: jax.Array
     spread: jax.Array
     walk: jax.Array
+    near: jax.Array
 
 
 @partial(jax.jit, static_argnames=("problem", "method", "error_bars", "lanes"))
@@ -148,6 +154,8 @@ def invert(
 
     seen, bars = _appraise(problem, data, fit, error_bars, lanes)
     posterior = laplace(data, fit.unbounded, fit.normal, bars)
+    near = ~fit.converged & (decrement(fit.unbounded, fit.normal) <= NEAR)
+    fit = fit._replace(converged=fit.converged | near)
     status = _status(problem, data, fit, posterior.at_bound, posterior.unseen)
     solved = status <= Status.not_identifiable
     chi_square, autocorrelation, daily = (
@@ -175,6 +183,7 @@ def invert(
         daily=keep(daily),
         spread=keep(spread),
         walk=keep(jnp.zeros((0, stations)) if data.walk is None else data.walk),
+        near=near,
     )
 
 

@@ -32,6 +32,7 @@ class Flag(enum.IntFlag):
     poor_fit = 4
     correlated_residuals = 8
     daily_pattern = 16
+    not_quite_converged = 32
 
 
 def poorly_known(value: Any, std: Any, *, log: bool, bounds: tuple[float, float]) -> Any:
@@ -77,6 +78,7 @@ def flags_of(
         Flag.poor_fit: np.any(np.asarray(result.chi_square) > POOR_FIT, axis=0),
         Flag.correlated_residuals: np.any(np.asarray(result.autocorrelation) > CORRELATED, axis=0),
         Flag.daily_pattern: np.any(np.asarray(result.daily) > DAILY, axis=0),
+        Flag.not_quite_converged: np.asarray(result.near) & (status <= Status.not_identifiable),
     }
     flags = np.zeros(status.shape, np.int16)
     for flag, there in raised.items():

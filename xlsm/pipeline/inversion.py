@@ -80,7 +80,7 @@ def estimate_block(*arrays: Any, settings: Settings, size: int) -> tuple[np.ndar
     refused = {
         name: np.where(bad | ended, np.nan, getattr(result, name))
         for name in result._fields
-        if name not in ("status", "iterations")
+        if name not in ("status", "iterations", "near")
     }
     status = np.where(bad, np.int8(Status.implausible_values), result.status)
     status = np.where(ended, np.int8(Status.impossible_estimate), status)
@@ -88,4 +88,5 @@ def estimate_block(*arrays: Any, settings: Settings, size: int) -> tuple[np.ndar
     flags = flags_of(result, status, layout.log_scale, layout.bounds)
     # of hundreds of values it would be hundreds of times as large as all the rest
     result = result._replace(covariance=result.covariance[np.ix_(constant, constant)])
-    return tuple(from_batch(values, block.shape) for values in (*result, flags))
+    outputs = [getattr(result, name) for name in result._fields if name != "near"]
+    return tuple(from_batch(values, block.shape) for values in (*outputs, flags))
