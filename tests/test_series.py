@@ -487,7 +487,10 @@ def test_a_day_without_observations_takes_from_its_neighbours(stations, found):
 
 def test_how_smooth_it_is_can_be_estimated():
     ds, truth = network(step=0.02)
-    free = EVERY_DAY | {"albedo": xlsm.Parameter(every="1D", smooth="estimated")}
+    free = EVERY_DAY | {
+        "albedo": xlsm.Parameter(every="1D", smooth="estimated"),
+        "combined_transfer_coefficient": xlsm.Parameter(every="5D"),  # which has no walk
+    }
     est = estimate(ds, free, truth)
     assert (est.status == xlsm.Status.converged).all()
     walked = truth["albedo"].diff("every_1D").std("every_1D")

@@ -84,12 +84,11 @@ def with_strengths(
             stations,
             min(lanes, stations),
         )
-        wanted = jnp.clip(wanted, walk / LARGEST, walk * LARGEST)
-        wanted = jnp.where(estimated, jnp.maximum(wanted, least), walk)
-        close = jnp.all(jnp.abs(jnp.log(wanted / walk)) < CLOSE, axis=0)
+        wanted = jnp.maximum(jnp.clip(wanted, walk / LARGEST, walk * LARGEST), least)
+        change = jnp.where(estimated, jnp.abs(jnp.log(wanted / walk)), 0.0)
         # of a station that is done, or that has no fit, nothing moves any more
-        done = done | close | ~jnp.all(jnp.isfinite(wanted), axis=0)
-        walk = jnp.where(done, walk, wanted)
+        done = done | jnp.all(change < CLOSE, axis=0) | jnp.any(jnp.isnan(change), axis=0)
+        walk = jnp.where(done | ~estimated, walk, wanted)
         again = minimise(data._replace(walk=walk), fit.unbounded)
         again = again._replace(iterations=fit.iterations + again.iterations)
         fit = jax.tree.map(partial(jnp.where, done), fit, again)
