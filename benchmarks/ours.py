@@ -130,7 +130,8 @@ class Contender:
 
 def _appraise(data: Data, point: jax.Array) -> Any:
     seen = behaviour(PROBLEM, data, point)
-    return seen, sandwich(PROBLEM, data, point, seen, at_least=1.0)
+    unused = jnp.zeros((len(point), *point.shape))  # of values that hang together
+    return seen, sandwich(PROBLEM, data, point, seen, unused, at_least=1.0)
 
 
 def dataset(ensemble: case.Ensemble) -> xr.Dataset:

@@ -16,8 +16,8 @@ from cases import weather
 import xlsm
 from xlsm import varying
 from xlsm.errors import LSMError, ModelError, ParameterError, TimeAxisError
+from xlsm.inference import linear, posterior, watch
 from xlsm.inference import problem as problem_module
-from xlsm.inference import watch
 from xlsm.inference.frame import frame_of
 from xlsm.inference.objective import cost, normal_equations
 from xlsm.inference.problem import Problem
@@ -603,3 +603,18 @@ def test_other_verbs_look_at_constants(stations, found):
     # an estimate is looked at where it is, with its series held at its values
     looked = one.lsm.identifiability(est, observed=SEEN)
     assert list(looked.parameter.values) == list(OTHERS)
+
+
+def test_a_dark_day_among_many_values_is_said_to_be_unseen(monkeypatch):
+    """By the variance of a ridge, where eigenvectors would take long."""
+    monkeypatch.setattr(problem_module, "FEW", 5)
+    monkeypatch.setattr(posterior, "FEW", 5)
+    monkeypatch.setattr(linear, "FEW", 5)
+    ds, truth = network(3, noise=0.0, dark=4)
+    free = EVERY_DAY | {"albedo": xlsm.Parameter(every="1D", bounds=(0.001, 0.999))}
+    est = estimate(ds, free, truth)
+    assert (est.status == xlsm.Status.not_identifiable).all()
+    assert np.isinf(est.albedo_std[:, 4]).all()
+    assert np.isfinite(est.albedo_std).sum() == 3 * (DAYS - 1)
+    for name in free:
+        assert (abs(est[name] - truth[name]) / est[f"{name}_std"]).max() < 1e-5, name

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from xlsm.inference.groups import in_groups
+from xlsm.inference.linear import eigh, solve_positive
 from xlsm.inference.posterior import PART, UNSEEN
 from xlsm.inference.prior import prior_equations
 from xlsm.inference.problem import Data, Problem, per_station, physical
@@ -136,7 +137,7 @@ def _look(
     structural = singular <= ROUND_OFF * jnp.max(singular, axis=0)
 
     eye = jnp.eye(count)[..., None]
-    resolution = _solve(total + known + eye, total + known)
+    resolution = solve_positive(total + known + eye, total + known)
     if data.prior is None:
         covariance = _covariance(eigenvalues, vectors, structural)
     else:
@@ -158,8 +159,7 @@ def _look(
 def _eigen(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Eigenvalues (P, n), smallest first, and eigenvectors in columns (P, P, n)."""
     finite = jnp.where(jnp.isfinite(matrix), matrix, jnp.nan)
-    values, vectors = jnp.linalg.eigh(jnp.moveaxis(finite, (0, 1), (-2, -1)))
-    return jnp.moveaxis(values, -1, 0), jnp.moveaxis(vectors, (-2, -1), (0, 1))
+    return eigh(finite)
 
 
 def _covariance(eigenvalues: jax.Array, vectors: jax.Array, unseen: jax.Array) -> jax.Array:
@@ -174,9 +174,3 @@ def _inverse(precision: jax.Array) -> jax.Array:
     """Do it for a matrix whose small eigenvalues may be round-off."""
     eigenvalues, vectors = _eigen(precision)
     return _covariance(eigenvalues, vectors, eigenvalues < UNSEEN * eigenvalues[-1])
-
-
-def _solve(matrix: jax.Array, right: jax.Array) -> jax.Array:
-    """Solve for every station, shapes (P, P, n)."""
-    ahead, along = (jnp.moveaxis(m, (0, 1), (-2, -1)) for m in (matrix, right))
-    return jnp.moveaxis(jnp.linalg.solve(ahead, along), (-2, -1), (0, 1))

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from xlsm.inference.linear import solve_positive
 from xlsm.inference.objective import Normal, normal_equations
-from xlsm.inference.problem import FEW, Data, Problem, per_station
+from xlsm.inference.problem import Data, Problem, per_station
 
 __all__ = ["EDGE", "Fit", "decrement", "gauss_newton", "pinned"]
 
@@ -246,27 +247,8 @@ def _without(held: jax.Array, normal: Normal) -> tuple[jax.Array, jax.Array]:
 
 
 def _solve(matrix: jax.Array, vector: jax.Array, damping: Any) -> jax.Array:
-    """Solve ``(A + damping diag(A)) x = v`` with A scaled to a unit diagonal.
-
-    Where P is small by Gauss-Jordan elimination, which needs no pivoting for a positive definite
-    matrix, over all stations at once; shapes (P, P, ...), (P, ...).
-    """
-    count = matrix.shape[0]
-    scale = jnp.sqrt(jnp.maximum(jnp.einsum("ii...->i...", matrix), 1e-300))
-    unit = matrix / (scale[:, None] * scale[None])
-    eye = jnp.eye(count).reshape((count, count) + (1,) * (matrix.ndim - 2))
-    rows = jnp.concatenate([unit + damping * eye, (vector / scale)[:, None]], axis=1)
-    if count > FEW:
-        one_by_one = jnp.moveaxis(rows, (0, 1), (-2, -1))
-        found = jnp.linalg.solve(one_by_one[..., :-1], one_by_one[..., -1:])[..., 0]
-        return jnp.moveaxis(found, -1, 0) / scale
-
-    def eliminate(k: int, rows: jax.Array) -> jax.Array:
-        pivot = rows[k] / rows[k, k]
-        return (rows - rows[:, k][:, None] * pivot).at[k].set(pivot)
-
-    solved: jax.Array = jax.lax.fori_loop(0, count, eliminate, rows)
-    return solved[:, -1] / scale
+    """Solve ``(A + damping diag(A)) x = v``, shapes (P, P, ...), (P, ...)."""
+    return solve_positive(matrix, vector[:, None], damping)[:, 0]
 
 
 def decrement(point: jax.Array, normal: Normal) -> jax.Array:

@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from xlsm.inference.least_squares import pinned
+from xlsm.inference.linear import eigh, inverse
 from xlsm.inference.objective import Normal
-from xlsm.inference.problem import Data, physical
+from xlsm.inference.problem import FEW, Data, physical
 from xlsm.inference.sensitivity import Bars
 
 __all__ = ["Posterior", "laplace"]
@@ -17,6 +18,9 @@ __all__ = ["Posterior", "laplace"]
 #: Eigenvalues of J^T J, scaled to a unit diagonal, below which a direction is not seen at all:
 #: what round-off leaves of a combination of parameters that changes nothing.
 UNSEEN = 1e-12
+#: Variance, over that it would have were nothing else unknown, from which a value is not seen: it
+#: is that of a ridge of the size above.
+RIDGED = 1e-3 / UNSEEN
 #: Share of an unseen direction from which a parameter counts as part of it.
 PART = 1e-6
 
@@ -82,19 +86,12 @@ def laplace(data: Data, unbounded: jax.Array, normal: Normal, bars: Bars) -> Pos
     def scaled(matrix: jax.Array) -> jax.Array:
         return jnp.where(apart, unit, matrix / (scale[:, None] * scale[None]))
 
-    matrix = jnp.moveaxis(scaled(bars.curvature), (0, 1), (-2, -1))
-    eigenvalues, vectors = jnp.linalg.eigh(matrix)
-    unseen = eigenvalues < UNSEEN
-    inverse = jnp.where(unseen, 0.0, 1 / jnp.where(unseen, 1.0, eigenvalues))
-    bread = (vectors * inverse[..., None, :]) @ jnp.swapaxes(vectors, -1, -2)
-    meat = jnp.moveaxis(scaled(bars.scatter), (0, 1), (-2, -1))
-    covariance = jnp.moveaxis(bread @ meat @ bread, (-2, -1), (0, 1))
+    bread, lost = _inverted(scaled(bars.curvature))
+    slices, meat = (jnp.moveaxis(m, (0, 1), (-2, -1)) for m in (bread, scaled(bars.scatter)))
+    covariance = jnp.moveaxis(slices @ meat @ slices, (-2, -1), (0, 1))
     unit_to_physical = stretch / scale
     covariance = covariance * unit_to_physical[:, None] * unit_to_physical[None]
 
-    eigenvalues, vectors = jnp.moveaxis(eigenvalues, -1, 0), jnp.moveaxis(vectors, (-2, -1), (0, 1))
-    unseen = jnp.moveaxis(unseen, -1, 0)
-    lost = jnp.any(unseen & (vectors**2 > PART), axis=1)
     std = jnp.sqrt(jnp.maximum(jnp.einsum("ii...->i...", covariance), 0.0))
     undefined = (held | lost)[:, None] | (held | lost)[None]
     return Posterior(
@@ -102,5 +99,29 @@ def laplace(data: Data, unbounded: jax.Array, normal: Normal, bars: Bars) -> Pos
         std=jnp.where(held, jnp.nan, jnp.where(lost, jnp.inf, std)),
         covariance=jnp.where(undefined, jnp.nan, covariance),
         at_bound=jnp.any(held, axis=0),
-        unseen=jnp.any(unseen, axis=0),
+        unseen=jnp.any(lost, axis=0),
     )
+
+
+def _inverted(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Invert a matrix with a unit diagonal, and mark the parameters that are not seen.
+
+    Returns
+    -------
+    array, shape (P, P, ...)
+    bool array, shape (P, ...)
+    """
+    if len(matrix) <= FEW:
+        eigenvalues, vectors = eigh(matrix)
+        unseen = eigenvalues < UNSEEN
+        inverted = jnp.where(unseen, 0.0, 1 / jnp.where(unseen, 1.0, eigenvalues))
+        first = jnp.moveaxis(vectors, (0, 1), (-2, -1))
+        scaled = first * jnp.moveaxis(inverted, 0, -1)[..., None, :]
+        product = scaled @ jnp.swapaxes(first, -1, -2)
+        lost = jnp.any(unseen & (vectors**2 > PART), axis=1)
+        return jnp.moveaxis(product, (-2, -1), (0, 1)), lost
+    # eigenvectors of hundreds of values take long: what is not seen has the variance of a ridge
+    eye = jnp.eye(len(matrix)).reshape(matrix.shape[:2] + (1,) * (matrix.ndim - 2))
+    ridged = inverse(matrix + UNSEEN * eye)
+    lost = jnp.einsum("ii...->i...", ridged) > RIDGED
+    return jnp.where(lost[:, None] | lost[None], 0.0, ridged), lost

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from xlsm.inference.linear import solve_positive
 from xlsm.inference.problem import Data, Problem
 from xlsm.inference.watch import Residuals, watch
 
@@ -158,9 +159,8 @@ def _explained(sums: _Sums) -> jax.Array:
     """Sum of the squares of the waves fitted to the residuals, shape (C, ...)."""
     ridge = RIDGE * (1.0 + sums.number)
     eye = jnp.eye(WAVES).reshape((WAVES, WAVES) + (1,) * sums.number.ndim)
-    gram = jnp.moveaxis(sums.gram + ridge * eye, (0, 1), (-2, -1))
-    along = jnp.moveaxis(sums.along, 0, -1)
-    return jnp.sum(along * jnp.linalg.solve(gram, along[..., None])[..., 0], axis=-1)
+    solved = solve_positive(sums.gram + ridge * eye, sums.along[:, None])[:, 0]
+    return jnp.sum(sums.along * solved, axis=0)
 
 
 def by_observable(problem: Problem, data: Data, values: jax.Array, weights: jax.Array) -> jax.Array:

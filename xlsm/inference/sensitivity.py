@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from xlsm.inference.gather import gather
 from xlsm.inference.likelihood import Gaussian
+from xlsm.inference.linear import solve_positive
 from xlsm.inference.prior import prior_equations
 from xlsm.inference.problem import Data, Problem
 from xlsm.inference.residuals import SIGNIFICANT, Behaviour
@@ -166,10 +167,6 @@ def sandwich(
 def _trace_of_ratio(matrix: jax.Array, divisor: jax.Array) -> jax.Array:
     """Trace of ``divisor^-1 matrix``, shapes (P, P, ...), whatever the scales of the parameters."""
     diagonal = jnp.einsum("ii...->i...", divisor)
-    scale = jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1.0))
     eye = jnp.eye(len(matrix)).reshape(matrix.shape[:2] + (1,) * (matrix.ndim - 2))
-    ahead, along = (
-        jnp.moveaxis(m / (scale[:, None] * scale[None]), (0, 1), (-2, -1))
-        for m in (divisor + TRACE * eye * scale**2, matrix)
-    )
-    return jnp.trace(jnp.linalg.solve(ahead, along), axis1=-2, axis2=-1)
+    trace = TRACE * eye * jnp.where(diagonal > 0, diagonal, 1.0)
+    return jnp.einsum("ii...->...", solve_positive(divisor + trace, matrix))

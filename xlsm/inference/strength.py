@@ -11,6 +11,7 @@ import numpy as np
 
 from xlsm.inference.groups import in_groups
 from xlsm.inference.least_squares import Fit
+from xlsm.inference.linear import inverse
 from xlsm.inference.prior import walk_of
 from xlsm.inference.problem import Data, Problem, natural, per_station
 
@@ -115,9 +116,8 @@ def _wanted(problem: Problem, data: Data, point: jax.Array, matrix: jax.Array) -
     assert walk is not None
     assert data.walk is not None
     scale = jnp.sqrt(jnp.maximum(jnp.einsum("ii...->i...", matrix), 1e-300))
-    ahead = jnp.moveaxis(matrix / (scale[:, None] * scale[None]), (0, 1), (-2, -1))
-    covariance = jnp.moveaxis(jnp.linalg.inv(ahead), (-2, -1), (0, 1))
-    covariance = covariance / (scale[:, None] * scale[None])
+    both = scale[:, None] * scale[None]
+    covariance = inverse(matrix / both) / both
     first, second = walk.first, walk.first + 1
     left = walk.back**2 * covariance[first, first] + walk.ahead**2 * covariance[second, second]
     left += 2 * walk.back * walk.ahead * covariance[first, second]

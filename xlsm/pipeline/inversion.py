@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from xlsm.inference.invert import Status, invert
+from xlsm.inference.problem import FEW
 from xlsm.pipeline.blocks import from_batch
 from xlsm.pipeline.flags import flags_of
 from xlsm.pipeline.impossible import impossible
@@ -42,12 +43,13 @@ class Settings:
 def lanes_of(items: int, count: int = 1) -> int:
     """How many stations a kernel should work on at a time, of so many free values each.
 
-    The width decides the last bits: it is one for a single station, and one for all batches.
+    The width decides the last bits: it is one for a single station, and one for all batches,
+    unless there are so many values that to work on stations which are not there would be dear.
     """
     if items == 1:
         return 1
     most: int = LANES.get(jax.default_backend(), ACCELERATOR_LANES)
-    return max(1, min(most, MATRICES // count**2))
+    return most if count <= FEW else max(1, min(most, items, MATRICES // count**2))
 
 
 def estimate_block(*arrays: Any, settings: Settings, size: int) -> tuple[np.ndarray[Any, Any], ...]:
