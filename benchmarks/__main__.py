@@ -50,6 +50,9 @@ def main() -> None:
     print("|---|---|---|")
     for row in _judgement(rounds, stations):
         print("| " + " | ".join(row) + " |")
+    print("\n| more than a point and its error bars | |\n|---|---|")
+    for row in [*_posterior(smoke), *_year(smoke)]:
+        print("| " + " | ".join(row) + " |")
 
 
 def _against_numba(rounds: int, stations: int) -> list[tuple[str, ...]]:
@@ -115,6 +118,7 @@ def _against_numba(rounds: int, stations: int) -> list[tuple[str, ...]]:
 def _against_torch(rounds: int, steps: int) -> list[tuple[str, ...]]:
     name = "value and gradient, 100 steps"
     ours = Contender(case.ensemble(LANES), LANES)
+    ours.value_and_gradient()  # compile and warm up
     mine = _times(ours.value_and_gradient, rounds)
     text = _figure(statistics.median(mine) / LANES, "us")
     if importlib.util.find_spec("torch") is None:
@@ -146,18 +150,54 @@ def _judgement(rounds: int, stations: int) -> list[tuple[str, ...]]:
     return rows
 
 
+def _told(program: str, *arguments: int) -> dict[str, float]:
+    """Run a benchmark that is a program of its own, and read what it tells."""
+    command = [sys.executable, "-m", f"benchmarks.{program}", *map(str, arguments)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    told: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return told
+
+
+def _posterior(smoke: bool) -> list[tuple[str, ...]]:
+    if importlib.util.find_spec("blackjax") is None:
+        return [("profile and sample", "blackjax is not installed")]
+    told = _told("posterior", *((2, 10, 1) if smoke else (16, 1000, 3)))
+    count, draws = told["stations"], told["draws"]
+    estimate, profile = told["estimate_s"] / count, told["profile_s"] / count
+    return [
+        (
+            f"profile of 21 points, a station of {count}",
+            f"{_figure(profile, 'ms')}, {profile / estimate:.2g} estimates",
+        ),
+        (
+            f"NUTS, 4 chains of {draws} draws and 500 before them, a station of {count}",
+            f"{told['sample_s'] / count:.2g} s",
+        ),
+    ]
+
+
+def _year(smoke: bool) -> list[tuple[str, ...]]:
+    told = _told("year", *((4, 20, 2) if smoke else (64, 365, 8)))
+    what = f"{told['days']:.0f} days at 30 minutes, {told['values']:.0f} values a station"
+    ratio = told["gradient_s"] / told["cost_s"]
+    return [
+        (
+            f"gradient backward, {told['stations']:.0f} stations, {what}",
+            f"{told['gradient_s']:.2g} s, {ratio:.2g} runs, "
+            f"the process peaks at {told['gradient_peak_mib']:.0f} MiB",
+        ),
+        (
+            f"fit with error bars, {told['fitted']:.0f} of them",
+            f"{told['fit_s'] / told['fitted']:.2g} s a station, {told['iterations']:.0f} steps, "
+            f"peak {told['peak_mib']:.0f} MiB",
+        ),
+    ]
+
+
 def _cold(smoke: bool) -> list[tuple[str, ...]]:
     rows = []
     for stations in (1,) if smoke else (1, 1024):
-        runs = []
-        for _ in range(1 if smoke else 3):
-            done = subprocess.run(
-                [sys.executable, "-m", "benchmarks.first_estimate", str(stations)],
-                check=True,
-                capture_output=True,
-                text=True,
-            )
-            runs.append(json.loads(done.stdout.splitlines()[-1]))
+        runs = [_told("first_estimate", stations) for _ in range(1 if smoke else 3)]
         seconds = statistics.median(run["seconds"] for run in runs)
         peak = statistics.median(run["peak_mib"] for run in runs)
         name = "cold process to the first estimate" if stations == 1 else "the same, 1024 stations"
