@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 from twins import ERRORS, FREE, assert_identical_numbers, truth, twin
 
-from xlsm import Flag, Parameter
+from xlsm import Flag, LogNormal, Parameter
 from xlsm.errors import LSMError, MissingVariableError, ParameterError
 from xlsm.inference.invert import Status
 
@@ -243,3 +243,23 @@ def test_one_depth_may_be_a_scalar_coordinate(noisy):
     assert_identical_numbers(one, ds.isel(depth=[1]).lsm.estimate(FREE[:2], **options))
     other = ds.isel(depth=0).lsm.estimate(FREE[:2], **options)
     assert (other.albedo != one.albedo).all()
+
+
+def test_more_parameters_than_observations_are_refused(noisy):
+    """Of one station; among others it is flagged. A prior is worth an observation."""
+    one = noisy.isel(station=0)
+    few = one.assign(LWup=one.LWup.where(one.time < one.time[3]))
+    options = {"observed": {"LWup": 5.0}, "fixed": {"emissivity": 0.95}}
+    with pytest.raises(ParameterError, match="5 values are to be estimated from 3 observations"):
+        few.lsm.estimate(FREE, **options)
+    known = {
+        name: Parameter(prior=LogNormal(float(truth()[name]), 1.2)) if i < 2 else Parameter()
+        for i, name in enumerate(FREE)
+    }
+    est = few.lsm.estimate(known, **options)
+    assert est.status <= Status.not_identifiable
+    both = noisy.isel(station=[0, 1]).copy()
+    both["LWup"] = both.LWup.where((both.time < both.time[3]) | (both.station != both.station[0]))
+    flagged = both.lsm.estimate(FREE, **options)
+    assert flagged.status[0] == Status.too_few_observations
+    assert flagged.status[1] <= Status.not_identifiable

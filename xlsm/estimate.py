@@ -17,7 +17,7 @@ from xlsm.judge import judged
 from xlsm.model.model import Model
 from xlsm.notices import estimate_notice, notify
 from xlsm.observation import as_text
-from xlsm.observing import refuse_unseen
+from xlsm.observing import refuse_too_few, refuse_unseen
 from xlsm.pipeline.blocks import apply_blocks
 from xlsm.pipeline.inversion import Settings, estimate_block
 from xlsm.prepare import Likelihoods, Prepared, prepare
@@ -90,6 +90,7 @@ def estimate(
     )
     model = ready.layout.problem.model
     refuse_unseen(wanted, ready.errors, ready.fixed, model)
+    refuse_too_few(ready.fitted, ready.layout)
     settings = Settings(
         layout=ready.layout,
         method=method,

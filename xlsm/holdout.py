@@ -17,7 +17,7 @@ from xlsm.model.data_grid import DAY
 from xlsm.variables import OBSERVABLES
 from xlsm.windows import Windows, seconds_of
 
-__all__ = ["as_written", "held_out", "split", "withheld", "without"]
+__all__ = ["as_written", "count_observations", "held_out", "split", "withheld", "without"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -212,7 +212,7 @@ def withheld(
     left = {name: series.where(~out) for name, series in observations.items()}
     if any(series.chunks is not None for series in observations.values()):
         return left
-    total, fitted = _count(observations), _count(left)
+    total, fitted = count_observations(observations), count_observations(left)
     if (total > 0).any() and (total == fitted).all():
         raise TimeAxisError(
             f"holdout={holdout!r} holds out times at which nothing is observed of "
@@ -226,7 +226,7 @@ def withheld(
     return left
 
 
-def _count(observations: Mapping[str, xr.DataArray]) -> xr.DataArray:
+def count_observations(observations: Mapping[str, xr.DataArray]) -> xr.DataArray:
     """Count the observations of each station."""
     counts = (
         series.notnull().sum([dim for dim in ("time", "depth") if dim in series.dims])

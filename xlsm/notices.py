@@ -134,8 +134,11 @@ def doubt_notice(est: xr.Dataset, observed: Sequence[str], poor: Mapping[str, xr
         return f" at {int(there.sum())} of {size} stations" if size > 1 else ""
 
     said = [f"{name}{of_stations(there)}" for name, there in poor.items() if there.any()]
-    text = f"poorly determined: {', '.join(said)}; ds.lsm.identifiability(est) says why and what "
-    texts = [text + "would help"] if said else []
+    text = (
+        f"poorly determined: {', '.join(said)}; ds.lsm.identifiability(est) says why and what "
+        "would help, ds.lsm.profile(est, ...) what interval there is"
+    )
+    texts = [text] if said else []
     for name in observed:
         misfit = est[f"chi_square_{name}"] ** 0.5
         there = misfit > POOR_FIT**0.5

@@ -9,11 +9,13 @@ import xarray as xr
 
 from xlsm.errors import ParameterError
 from xlsm.free import Parameter
+from xlsm.holdout import count_observations
 from xlsm.model.bulk import SeparateExchange
 from xlsm.model.model import Model
+from xlsm.pipeline.numbers import Layout
 from xlsm.validate import observed_errors
 
-__all__ = ["refuse_undetermined", "refuse_unseen", "standard_errors"]
+__all__ = ["refuse_too_few", "refuse_undetermined", "refuse_unseen", "standard_errors"]
 
 
 def standard_errors(
@@ -113,3 +115,26 @@ def refuse_unseen(
         "xlsm.Parameter(prior=xlsm.LogNormal(1.0, 2.0))}; what the data can tell, "
         "ds.lsm.identifiability says"
     )
+
+
+def refuse_too_few(observations: Mapping[str, xr.DataArray], layout: Layout) -> None:
+    """Refuse more parameters than observations, of one station; among others it is flagged.
+
+    Raises
+    ------
+    ParameterError
+        If there are observations, but fewer than parameters that nothing else is known of.
+    """
+    if any(series.chunks is not None for series in observations.values()):
+        return
+    counts = count_observations(observations)
+    known = sum(layout.counts[index] for index, _ in layout.priors)
+    known += sum(len(one.knots) - 1 for one in layout.problem.series if one.smooth)
+    needed = len(layout.problem.free) - known
+    if counts.ndim == 0 and 0 < int(counts) < needed:
+        names = ", ".join(dict.fromkeys(layout.problem.owners))
+        raise ParameterError(
+            f"{needed} values are to be estimated from {int(counts)} observations: free fewer "
+            f"parameters, of {names}, observe for longer, or say what is known of them, "
+            "xlsm.Parameter(prior=xlsm.Normal(...))"
+        )

@@ -61,6 +61,8 @@ class Prepared(NamedTuple):
         How each observable is compared.
     pieces : dict of str to Pieces
         Of the free parameters that vary in time.
+    fitted : dict of str to DataArray
+        The observations.
     """
 
     layout: Layout
@@ -72,6 +74,7 @@ class Prepared(NamedTuple):
     errors: dict[str, float | xr.DataArray]
     observations: dict[str, Observation]
     pieces: dict[str, Pieces]
+    fitted: dict[str, xr.DataArray]
 
 
 def prepare(
@@ -186,6 +189,7 @@ def prepare(
         errors=errors,
         observations=compared,
         pieces=pieces,
+        fitted=observations,
     )
 
 

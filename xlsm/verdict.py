@@ -10,6 +10,7 @@ import xarray as xr
 from xlsm.inference.invert import NEAR, Status
 from xlsm.model.parameters import ParameterSpec
 from xlsm.notices import doubt_notice
+from xlsm.nuisance import is_nuisance
 from xlsm.pipeline.flags import CORRELATED, DAILY, POOR_FIT, Flag, poorly_known
 from xlsm.series import anywhen, varies
 from xlsm.words import STRONG, value_in_words
@@ -63,16 +64,24 @@ def _of_one(est: xr.Dataset, observed: Sequence[str], specs: Sequence[ParameterS
     status = Status(int(est["status"]))
     if status > Status.not_identifiable:
         return f"No estimate: {status.name}."
-    lines = []
+    lines, valleys = [], []
     for spec in specs:
         if varies(est[spec.name]):
             lines.append(f"  {spec.name}: {_over_time(est, spec)}")
             continue
         value, std = float(est[spec.name]), float(est[f"{spec.name}_std"])
         poor = ", poorly determined" if bool(_poor(est, spec)) and np.isfinite(std) else ""
+        if (poor or np.isnan(std)) and not is_nuisance(spec.name):
+            valleys.append(spec.name)
         lines.append(f"  {spec.name}: {value_in_words(value, std, spec.units, spec.name)}{poor}")
     near = int(est["flags"]) & Flag.not_quite_converged
     lines.insert(0, f"{status.name}{f', to within {NEAR:g} standard errors' if near else ''}:")
+    if valleys and len(specs) > 1:
+        which = " or ".join(map(repr, valleys[:2]))
+        lines.append(
+            f"Where the valley is flat or ends at a bound an error bar says too little: "
+            f"ds.lsm.profile(est, {which}) traces it."
+        )
     lines += _correlations(est)
     lines += [text for name in observed for text in _misfit(est, name)]
     return "\n".join(lines)

@@ -256,8 +256,10 @@ def _status(
         known = jnp.isfinite(value)
         missing |= ~(jnp.all(known, axis=0) if name in problem.given else known)
     present = sum(jnp.sum(~jnp.isnan(o), axis=(0, 1)) for o in data.observations.values())
-    # values that hang together need no observation each
-    few = present < len(problem.free) - sum(len(s.knots) - 1 for s in problem.series if s.smooth)
+    # values that hang together, or are known before, need no observation each
+    together = sum(len(one.knots) - 1 for one in problem.series if one.smooth)
+    before = 0 if data.prior is None else jnp.sum(jnp.isfinite(data.prior.std), axis=0)
+    few = present < len(problem.free) - together - before
     cases = [
         (gap, Status.forcing_gap),
         (unknown, Status.no_initial_profile),
