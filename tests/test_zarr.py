@@ -1,14 +1,5 @@
 """What is written to Zarr is what was computed, says what it is, and can be used again."""
 
-import contextlib
-import gc
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-
 import fsspec
 import numpy as np
 import pint
@@ -180,33 +171,6 @@ def test_memory_url(lazy):
             lazy.lsm.to_zarr(url)
     finally:
         fsspec.filesystem("memory").rm("/test-zarr", recursive=True)
-
-
-@pytest.fixture
-def s3(monkeypatch):
-    """An S3 server of our own in another process; yields its address."""
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    endpoint = f"http://127.0.0.1:{port}"
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, **silent) as server:
-        try:
-            for _ in range(300):
-                with contextlib.suppress(urllib.error.URLError):
-                    urllib.request.urlopen(f"{endpoint}/moto-api/").close()
-                    break
-                time.sleep(0.2)
-            yield endpoint
-        finally:
-            server.terminate()
-            # closed here, where the warning about it is expected, and not at some later time
-            s3fs.S3FileSystem.clear_instance_cache()
-            gc.collect()
 
 
 # s3fs leaves its sessions to the garbage collector

@@ -15,6 +15,7 @@ from xlsm.estimate import estimate
 from xlsm.free import Parameter
 from xlsm.identify import data_worth, identifiability
 from xlsm.model.model import Model
+from xlsm.pipeline.durable import to_zarr_durably
 from xlsm.pipeline.write import to_zarr
 from xlsm.plot.accessor import PlotAccessor
 from xlsm.prepare import Likelihoods
@@ -629,20 +630,36 @@ optional
         """
         return check(self._obj, model=model)
 
-    def to_zarr(self, store: Any, *, storage_options: Mapping[str, Any] | None = None) -> None:
+    def to_zarr(
+        self,
+        store: Any,
+        *,
+        resume: bool = False,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> None:
         """Write this result to a new Zarr store, computing what is lazy.
 
         Parameters
         ----------
         store : str, path or zarr store
-            A local path, or any URL that fsspec knows (``s3://...``); nothing may be there yet.
+            A local path, or any URL that fsspec knows (``s3://...``); nothing may be there yet,
+            or, with `resume`, what an earlier run of the same has left.
+        resume : bool, optional
+            Write so that the run may be killed at any moment, and go on where it was when it is
+            started again. Blocks of stations are computed and written one by one, each with its
+            ``status`` last: where that is still ``not_computed`` nothing counts. With a Dask
+            client blocks are computed and written by its workers. One run at a time: a lease
+            lies beside the store.
         storage_options : mapping, optional
-            Options of the fsspec file system.
+            Options of the fsspec file system; they are written nowhere.
 
         Raises
         ------
         FileExistsError
-            If the store exists.
+            If the store exists, and is no run that can be resumed.
+        LSMError
+            If the store was begun for something else (the message says what differs), is being
+            written by another process, or blocks could not be computed.
 
         Examples
         --------
@@ -654,4 +671,5 @@ optional
         True
         >>> folder.cleanup()
         """
-        to_zarr(self._obj, store, storage_options=storage_options)
+        write = to_zarr_durably if resume else to_zarr
+        write(self._obj, store, storage_options=storage_options)

@@ -1,0 +1,425 @@
+"""A run that is killed goes on where it was, and ends as if nothing had happened."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import dask
+import durable_run
+import fsspec
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+from twins import twin
+
+from xlsm.errors import DataNotFoundError, LSMError
+from xlsm.pipeline import durable, lease
+from xlsm.pipeline.checkup import forget, progress, verify
+
+RUN = Path(durable_run.__file__)
+STATIONS = 48
+BLOCKS = STATIONS // durable_run.BLOCK
+
+
+@pytest.fixture
+def log(tmp_path):
+    return tmp_path / "log"
+
+
+@pytest.fixture
+def store(tmp_path):
+    return str(tmp_path / "out.zarr")
+
+
+def lazy(log):
+    return durable_run.lazy(STATIONS, str(log))
+
+
+def expected():
+    return lazy(os.devnull).compute()
+
+
+def start(store, log, *, cluster=False, options="{}", env=None):
+    """A run in a session of its own, so that all of it can be killed."""
+    command = [sys.executable, str(RUN), store, str(log), str(STATIONS), options]
+    return subprocess.Popen(
+        [*command, "cluster"] if cluster else command,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=os.environ | {"XLSM_TEST_POISON": ""} | (env or {}),
+    )
+
+
+def finish(store, log, **how):
+    """Run to the end."""
+    run = start(store, log, **how)
+    _, told = run.communicate(timeout=240)
+    assert run.returncode == 0, told
+
+
+def computed(log):
+    """Which blocks were computed, in their order."""
+    return [int(line.split()[0]) for line in log.read_text().splitlines()] if log.exists() else []
+
+
+def done(store):
+    """Blocks that are committed."""
+    group = zarr.open_group(store, mode="r")
+    status = np.asarray(group["status"][...]).reshape(-1, durable_run.BLOCK)
+    return set(np.flatnonzero((status != -1).all(axis=1)).tolist())
+
+
+def read(store, options=None):
+    with xr.open_zarr(store, consolidated=False, storage_options=options) as ds:
+        return ds.load()
+
+
+def same(store, options=None):
+    found = read(store, options)
+    assert "xlsm_begun" not in found.attrs
+    xr.testing.assert_equal(found, expected())
+
+
+# ---------------------------------------------------------------- undisturbed
+
+
+def test_it_writes_what_it_would_have_computed(store, log):
+    lazy(log).lsm.to_zarr(store, resume=True)
+    same(store)
+    group = zarr.open_group(store, mode="r")
+    assert group["status"].dtype == np.int8
+    assert group["status"].fill_value == -1
+    assert group["series"].chunks == (durable_run.BLOCK, durable_run.TIMES)
+    assert group["series"].attrs["units"] == "K"
+    assert sorted(computed(log)) == list(range(BLOCKS))
+    assert not Path(f"{store}.lease").exists()
+
+
+def test_what_is_done_is_not_done_again(store, log):
+    lazy(log).lsm.to_zarr(store, resume=True)
+    before = {path: path.stat().st_mtime_ns for path in Path(store).rglob("c/*")}
+    lazy(log).lsm.to_zarr(store, resume=True)
+    assert len(computed(log)) == BLOCKS
+    assert before == {path: path.stat().st_mtime_ns for path in Path(store).rglob("c/*")}
+
+
+def test_every_verb_can_be_written_so(tmp_path):
+    """Batch dimensions of windows too; a simulation, which has no status, is given one."""
+    ds = twin(5, hours=24)
+    chunked = ds.chunk(station=2)
+    est = chunked.lsm.estimate("albedo", observed={"LWup": 5.0}, window="12h")
+    est.lsm.to_zarr(tmp_path / "est.zarr", resume=True)
+    xr.testing.assert_equal(read(tmp_path / "est.zarr"), est.compute())
+    sim = chunked.lsm.simulate({"albedo": 0.2}, depth=[0.05])
+    sim.lsm.to_zarr(tmp_path / "sim.zarr", resume=True)
+    found = read(tmp_path / "sim.zarr")
+    assert (found.status == 0).all()
+    assert found.status.dtype == np.int8
+    xr.testing.assert_equal(found.drop_vars("status"), sim.compute())
+
+
+# ---------------------------------------------------------------- killed
+
+
+class Reader(threading.Thread):
+    """Somebody who looks all the while: what is marked as done must be right."""
+
+    def __init__(self, store):
+        super().__init__(daemon=True)
+        self.store, self.looks, self.wrong, self.end = store, 0, [], threading.Event()
+
+    def run(self):
+        true = expected()
+        while not self.end.wait(0.02):
+            try:
+                group = zarr.open_group(self.store, mode="r")
+                status = np.asarray(group["status"][...])
+                numbers = {name: np.asarray(group[name][...]) for name in ("series", "mean")}
+            except (FileNotFoundError, KeyError):
+                continue  # not made yet
+            self.looks += 1
+            there = status != -1
+            for name, values in numbers.items():
+                if not np.array_equal(values[there], true[name].values[there]):
+                    self.wrong.append(name)
+
+
+def killed_and_resumed(store, log, kills, seed, kill, *, cluster=False):
+    """Kill at random moments, then let it end; nothing that was committed is computed again."""
+    moments = random.Random(seed)
+    reader = Reader(store)
+    reader.start()
+    for _ in range(kills):
+        run = start(store, log, cluster=cluster)
+        aim = len(computed(log)) + moments.randrange(1, 5)
+        while run.poll() is None and len(computed(log)) < aim:
+            time.sleep(0.003)
+        time.sleep(moments.uniform(0, 2 * durable_run.PAUSE))
+        kill(run)
+        run.wait(timeout=60)
+        run.stderr.close()
+        time.sleep(0.2)  # whoever was orphaned ends
+        committed, began = (
+            done(store) if Path(store, "status").exists() else set(),
+            len(computed(log)),
+        )
+    run = start(store, log, cluster=cluster)
+    _, told = run.communicate(timeout=240)
+    assert run.returncode == 0, told
+    again = set(computed(log)[began:]) & committed
+    assert not again
+    reader.end.set()
+    reader.join()
+    assert reader.looks > 0
+    assert reader.wrong == []
+    same(store)
+    assert verify(store) == []
+    assert not list(Path(store).rglob("*.partial"))
+
+
+def kill_all(run):
+    os.killpg(run.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("kills", "seed"),
+    [(2, 0), *(pytest.param(5, seed, marks=pytest.mark.slow) for seed in range(1, 5))],
+)
+def test_a_driver_that_is_killed(store, log, kills, seed):
+    killed_and_resumed(store, log, kills, seed, kill_all)
+
+
+@pytest.mark.slow
+def test_a_driver_and_its_workers_that_are_killed(store, log):
+    killed_and_resumed(store, log, 3, 0, kill_all, cluster=True)
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_loses_nothing(store, log):
+    """The nanny starts another, and the run ends without being started again."""
+    run = start(store, log, cluster=True)
+    victims = set()
+    while run.poll() is None and len(victims) < 2:
+        lines = log.read_text().splitlines() if log.exists() else []
+        for line in lines[2:]:
+            pid = int(line.split()[1])
+            if pid not in victims and len(victims) < 2:
+                victims.add(pid)
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.01)
+    _, told = run.communicate(timeout=240)
+    assert run.returncode == 0, told
+    assert len(victims) == 2
+    same(store)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_driver_that_is_asked_to_end(store, log, name):
+    run = start(store, log)
+    while len(computed(log)) < 3 and run.poll() is None:
+        time.sleep(0.005)
+    os.kill(run.pid, getattr(signal, name))
+    run.communicate(timeout=60)
+    assert run.returncode != 0
+    finish(store, log)
+    same(store)
+
+
+def test_a_commit_is_the_last_thing_that_is_written(store, log, monkeypatch):
+    """A region whose numbers are there and whose status is not is computed again."""
+    original = zarr.Array.__setitem__
+
+    def stop_at_ledger(self, key, value):
+        if self.path == durable.LEDGER:
+            raise KeyboardInterrupt
+        original(self, key, value)
+
+    # one after the other: of threads some would go on
+    with monkeypatch.context() as patch, dask.config.set(scheduler="sync"):
+        patch.setattr(zarr.Array, "__setitem__", stop_at_ledger)
+        with pytest.raises(KeyboardInterrupt):
+            lazy(log).lsm.to_zarr(store, resume=True)
+    assert progress(store) == {-1: STATIONS}
+    lazy(log).lsm.to_zarr(store, resume=True)
+    same(store)
+
+
+def test_a_template_that_was_not_finished_is_made_again(store, log, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(zarr.core.attributes.Attributes, "put", killed)  # before the plan is in it
+        with pytest.raises(KeyboardInterrupt):
+            lazy(log).lsm.to_zarr(store, resume=True)
+    assert "xlsm_begun" in zarr.open_group(store, mode="r").attrs
+    lazy(log).lsm.to_zarr(store, resume=True)
+    same(store)
+
+
+# ---------------------------------------------------------------- another plan, another driver
+
+
+def test_another_plan_is_refused(store, log):
+    lazy(log).lsm.to_zarr(store, resume=True)
+    for other, says in (
+        (durable_run.lazy(STATIONS + 4, str(log)), "size of station: 48 in the store, 52 now"),
+        (lazy(log).chunk(station=8), "chunk size along station: 4 in the store, 8 now"),
+        (lazy(log).assign_attrs(model="other"), "attribute model: none in the store, other now"),
+        (lazy(log) + 1, "variable status|the input, or an option, that"),
+    ):
+        with pytest.raises(LSMError, match=says):
+            other.lsm.to_zarr(store, resume=True)
+    same(store)
+
+
+def test_what_is_no_run_is_left_alone(tmp_path, log):
+    plain = tmp_path / "plain.zarr"
+    xr.Dataset({"a": ("x", [1.0])}).to_zarr(plain, consolidated=False)
+    with pytest.raises(FileExistsError, match="no run that can be resumed, and is left as it is"):
+        lazy(log).lsm.to_zarr(plain, resume=True)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("precious")
+    with pytest.raises(FileExistsError, match="no Zarr store, and is left as it is"):
+        lazy(log).lsm.to_zarr(folder, resume=True)
+    assert (folder / "thesis.txt").read_text() == "precious"
+    with pytest.raises(LSMError, match="needs a path or a URL"):
+        lazy(log).lsm.to_zarr({}, resume=True)
+
+
+def test_two_drivers(store, log, monkeypatch):
+    with (
+        lease.lease(store),
+        pytest.raises(LSMError, match=rf"process {os.getpid()} on .*, since 2"),
+    ):
+        lazy(log).lsm.to_zarr(store, resume=True)
+    # one that nobody renews is taken over, of another machine after a while
+    monkeypatch.setattr(lease, "SETTLE", 0.01)
+    stale = {"token": "other", "host": "elsewhere", "pid": 1, "renewed": time.time() - 100}
+    Path(f"{store}.lease").write_text(json.dumps(stale))
+    lazy(log).lsm.to_zarr(store, resume=True)
+    same(store)
+    assert not Path(f"{store}.lease").exists()
+    fresh = stale | {"renewed": time.time()}
+    Path(f"{store}.lease").write_text(json.dumps(fresh))
+    with pytest.raises(LSMError, match="process 1 on elsewhere"):
+        lazy(log).lsm.to_zarr(store, resume=True)
+
+
+def test_of_many_at_once_one_gets_the_lease(tmp_path):
+    store, got, lost = str(tmp_path / "a.zarr"), [], []
+    barrier = threading.Barrier(8)
+
+    def attempt():
+        barrier.wait()
+        try:
+            with lease.lease(store):
+                got.append(1)
+                time.sleep(0.3)
+        except LSMError:
+            lost.append(1)
+
+    threads = [threading.Thread(target=attempt) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(got), len(lost)) == (1, 7)
+
+
+# ---------------------------------------------------------------- damage
+
+
+def test_a_block_that_cannot_be_computed_leaves_the_others(store, log, monkeypatch):
+    monkeypatch.setenv("XLSM_TEST_POISON", "3")
+    says = r"1 regions of .* station 12 to 15: ValueError: this block cannot be computed"
+    with pytest.raises(LSMError, match=says):
+        lazy(log).lsm.to_zarr(store, resume=True)
+    assert done(store) == set(range(BLOCKS)) - {3}
+    monkeypatch.delenv("XLSM_TEST_POISON")
+    lazy(log).lsm.to_zarr(store, resume=True)
+    same(store)
+
+
+@pytest.mark.parametrize("fault", ["cut short", "a flipped bit", "gone"])
+def test_damage_is_found_and_can_be_mended(store, log, fault):
+    lazy(log).lsm.to_zarr(store, resume=True)
+    chunk = Path(store) / "series" / "c" / "5" / "0"
+    whole = chunk.read_bytes()
+    if fault == "gone":
+        chunk.unlink()
+    elif fault == "cut short":
+        chunk.write_bytes(whole[: len(whole) // 2])
+    else:
+        chunk.write_bytes(whole[:100] + bytes([whole[100] ^ 1]) + whole[101:])
+        with pytest.raises(Exception, match="checksum do not match"):
+            read(store)  # an error, not a number
+    found = verify(store)
+    assert [(one.variable, one.region[0]) for one in found] == [("series", slice(20, 24))]
+    forget(store, found)
+    assert progress(store)[-1] == durable_run.BLOCK
+    lazy(log).lsm.to_zarr(store, resume=True)
+    assert computed(log)[BLOCKS:] == [5]
+    same(store)
+    assert verify(store) == []
+
+
+def test_leftovers_of_killed_writes_are_swept(store, log):
+    lazy(log).lsm.to_zarr(store, resume=True)
+    leftover = Path(store) / "series" / "c" / "0" / "0.123abc.partial"
+    leftover.write_bytes(b"half")
+    lazy(log).lsm.to_zarr(store, resume=True)
+    assert not leftover.exists()
+
+
+def test_progress_of_no_store(tmp_path):
+    with pytest.raises(DataNotFoundError, match="there is no Zarr store"):
+        progress(str(tmp_path / "none.zarr"))
+    zarr.open_group(tmp_path / "empty.zarr", mode="w")
+    with pytest.raises(LSMError, match="no variable 'status'"):
+        verify(str(tmp_path / "empty.zarr"))
+
+
+# ---------------------------------------------------------------- a bucket
+
+
+@pytest.mark.filterwarnings("ignore:[Uu]nclosed:ResourceWarning")  # s3fs leaves its sessions
+def test_a_bucket_and_no_secret_in_it(s3, log):
+    """Killed once on S3; the lease is an object that is created only where there is none."""
+    url = "s3://results/runs/out.zarr"
+    options = {"key": "MARKEDKEY", "secret": "MARKEDSECRET", "endpoint_url": s3}
+    text = json.dumps(options)
+    fsspec.filesystem("s3", **options).mkdir("results")
+    run = start(url, log, options=text)
+    while len(computed(log)) < 4 and run.poll() is None:
+        time.sleep(0.01)
+    kill_all(run)
+    run.communicate(timeout=60)
+    files = fsspec.filesystem("s3", **options)
+    assert files.exists(f"{url}.lease")
+    with pytest.raises(FileExistsError):
+        _create_twice(files, f"{url}.other")
+    finish(url, log, options=text)
+    same(url, options)
+    assert verify(url, options) == []
+    files.invalidate_cache()
+    for path in files.find("s3://results/"):
+        assert b"MARKED" not in files.cat_file(path), path
+    with pytest.raises(LSMError) as told, lease.lease(url, options):
+        lazy(log).lsm.to_zarr(url, resume=True, storage_options=options)
+    assert "MARKED" not in str(told.value)
+
+
+def _create_twice(files, path):
+    for _ in range(2):
+        if not lease._create(files, path, lease.Lease()):
+            raise FileExistsError
