@@ -192,6 +192,33 @@ class TestEstimate:
             xr.load_dataset("many.zarr", engine="zarr"), xr.load_dataset("one.zarr", engine="zarr")
         )
 
+    def test_a_run_goes_on_and_is_looked_after(self, here: Path, stations: Path) -> None:
+        common = ("--free", "albedo", "--observed", "LWup", "--chunk", "station=2")
+        command = ("estimate", stations, "out.zarr", *common, "--resume")
+        assert run(*command).exit_code == 3
+        plain = run("estimate", stations, "plain.zarr", *common)
+        assert plain.exit_code == 3
+        one, other = (xr.load_dataset(n, engine="zarr") for n in ("out.zarr", "plain.zarr"))
+        assert one.attrs.pop("xlsm_plan")
+        xr.testing.assert_identical(one, other)
+        result = run("status", "out.zarr")
+        assert "6 of 6 stations are done (5 converged, 1 no_observations)" in said(result)
+        assert "out.zarr: whole" in said(run("verify", "out.zarr"))
+        (here / "out.zarr" / "albedo" / "c" / "1").write_bytes(b"half")
+        result = run("verify", "out.zarr")
+        assert result.exit_code == 1
+        assert "albedo, stations 2 to 3: cannot be read" in said(result)
+        assert run("verify", "out.zarr", "--forget").exit_code == 0
+        assert "2 are missing: the same command goes on" in said(run("status", "out.zarr"))
+        assert run(*command).exit_code == 3
+        assert "out.zarr: whole" in said(run("verify", "out.zarr"))
+        result = run(
+            "estimate", stations, "out.zarr", "--free", "emissivity", *common[2:], "--resume"
+        )
+        assert result.exit_code == 1
+        assert "cannot be resumed for this one: variable" in said(result)
+        assert run("status", "none.zarr").exit_code == 1
+
     def test_what_is_there_is_replaced_only_when_told(self, here: Path, stations: Path) -> None:
         command = ("estimate", stations, "out.zarr", "--free", "albedo", "--observed", "LWup")
         (here / "out.zarr").mkdir()

@@ -219,12 +219,21 @@ def estimate(
     chunk: Annotated[
         str | None, typer.Option(help="Stations computed at a time, e.g. station=64.")
     ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Write so that the run may be killed, and the same command goes on where it was.",
+        ),
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Estimate parameters from the observations in IN and write them to OUT.
 
     Exit code 0: complete. 3: complete, and stations are flagged (see status in OUT). 1: failed.
     """
+    if resume and overwrite:
+        raise typer.BadParameter("give either --resume or --overwrite, not both")
     from xlsm import store, tables
     from xlsm.notices import estimate_notice, unnoticed
 
@@ -236,10 +245,11 @@ def estimate(
     left_out = share_in(holdout)
     console = Console()
     with _plainly():
-        store.check_output(out, overwrite)
+        store.check_output(out, overwrite, resume=resume)
         ds = store.open_input(source, time, variables)
         land = _model(model, grid)
-        ds = store.chunk_stations(ds, sizes, workers) if workers or sizes else ds.load()
+        in_blocks = workers or sizes or resume
+        ds = store.chunk_stations(ds, sizes, workers) if in_blocks else ds.load()
 
         def run() -> xr.Dataset:
             with unnoticed():  # of what is lazy as of what is not, it is told at the end
@@ -257,7 +267,21 @@ def estimate(
                 )
             return result
 
-        if workers and ds.chunks:
+        if resume:
+            from xlsm.pipeline.cluster import local_client
+            from xlsm.pipeline.durable import to_zarr_durably
+            from xlsm.progress import station_bar
+
+            lazy = run()
+            cluster = local_client(workers) if workers and ds.chunks else contextlib.nullcontext()
+            with cluster, station_bar(console, lazy.status.size) as watch:
+                try:
+                    to_zarr_durably(lazy, out, watch=watch)
+                except KeyboardInterrupt:
+                    _tell(f"Stopped: the same command goes on with {out}", "yellow")
+                    raise typer.Exit(1) from None
+            est = store.open_input(out).load()
+        elif workers and ds.chunks:
             from xlsm.pipeline.cluster import compute_watched, local_client
             from xlsm.progress import station_bar
 
@@ -285,3 +309,55 @@ def estimate(
         _warn(notice)
     if named:
         raise typer.Exit(FLAGGED)
+
+
+@app.command()
+def status(out: Out) -> None:
+    """Show how far the run that writes OUT has come, or came."""
+    from xlsm.inference.invert import Status
+    from xlsm.pipeline.checkup import progress
+
+    console = Console()
+    with _plainly():
+        counts = progress(out)
+    total, missing = sum(counts.values()), counts.pop(Status.not_computed.value, 0)
+    said = ", ".join(f"{count:,} {Status(code).name}" for code, count in counts.items())
+    console.print(
+        f"{out}: {total - missing:,} of {total:,} stations are done"
+        + (f" ({said})" if said else "")
+        + (f", {missing:,} are missing: the same command goes on with --resume" if missing else ""),
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+@app.command()
+def verify(
+    out: Out,
+    forget: Annotated[
+        bool,
+        typer.Option("--forget", help="Make what is damaged not computed, for --resume to mend."),
+    ] = False,
+) -> None:
+    """Read all that OUT holds, and name the chunks that are cut short, changed or gone.
+
+    Exit code 1 if there are any.
+    """
+    from xlsm.pipeline import checkup
+
+    console = Console()
+    with _plainly():
+        found = checkup.verify(out)
+        for one in found[:NAMED]:
+            where = ", ".join(f"{place.start} to {place.stop - 1}" for place in one.region)
+            console.print(f"{one.variable}, stations {where}: {one.what}", highlight=False)
+        if forget:
+            checkup.forget(out, found)
+    if not found:
+        console.print(f"{out}: whole", highlight=False)
+        return
+    cure = "forgotten: the same command with --resume computes it again"
+    if not forget:
+        cure = "--forget makes it not computed, for --resume to mend"
+    console.print(f"{out}: {len(found)} chunks are damaged; {cure}", highlight=False)
+    raise typer.Exit(0 if forget else 1)

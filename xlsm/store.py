@@ -142,8 +142,8 @@ def load_if_small(ds: xr.Dataset) -> xr.Dataset:
     return ds.load() if ds.nbytes <= SMALL else ds.chunk({"time": -1} if "time" in ds.dims else {})
 
 
-def check_output(out: str, overwrite: bool) -> None:
-    """Refuse, before anything is computed, to write where something is.
+def check_output(out: str, overwrite: bool, *, resume: bool = False) -> None:
+    """Refuse, before anything is computed, to write where something is; not to go on with it.
 
     Raises
     ------
@@ -154,7 +154,7 @@ def check_output(out: str, overwrite: bool) -> None:
     if out.rstrip("/").endswith((".nc", ".nc4", ".h5", ".csv")):
         stem = out.rsplit(".", 1)[0]
         raise LSMError(f"{out}: results are written as Zarr stores; call it {stem}.zarr")
-    if not _exists(out):
+    if resume or not _exists(out):
         return
     if not overwrite:
         raise LSMError(f"{out} exists: choose another name, or replace it with --overwrite")
