@@ -55,7 +55,10 @@ class LSMAccessor:
         ----------
         parameters : mapping of str to number or DataArray, or Dataset, optional
             Values by name, scalars or with batch dimensions (...), or the result of `estimate`;
-            those not given take their defaults.
+            those not given take their defaults. One that varies in time has a dimension
+            ``time``, the Dataset's own, or ``every_1D`` and the like, with starts of pieces as
+            its coordinate, as an estimate has it: each value holds for the steps that end in its
+            piece.
         model : str or Model, optional
             The forward model; by default the one `parameters` were estimated with, else
             ``"default"``.
