@@ -13,8 +13,8 @@ from xlsm._version import __version__
 from xlsm.errors import ParameterError
 from xlsm.estimate import estimate
 from xlsm.free import Parameter, refuse_series, wanted_of
-from xlsm.identify import observed_by
 from xlsm.inference.invert import Status
+from xlsm.looking import observed_by
 from xlsm.model.parameters import ParameterSpec
 from xlsm.notices import unnoticed
 from xlsm.nuisance import is_nuisance
