@@ -18,6 +18,7 @@ from xlsm import store, tables
 from xlsm.cli import app
 from xlsm.demo import make_room
 from xlsm.notices import unnoticed
+from xlsm.pipeline.cluster import local_client
 
 TRUTH = {"albedo": 0.2, "combined_transfer_coefficient": 25.0}
 FIXED = "thermal_conductivity=0.8,heat_capacity=2.2e6,deep_temperature=293,emissivity=0.95"
@@ -191,6 +192,24 @@ class TestEstimate:
         xr.testing.assert_identical(
             xr.load_dataset("many.zarr", engine="zarr"), xr.load_dataset("one.zarr", engine="zarr")
         )
+
+    @pytest.mark.slow
+    def test_workers_of_another_scheduler(self, here: Path, stations: Path) -> None:
+        common = ("--free", "albedo", "--observed", "LWup", "--chunk", "station=3")
+        result = run("estimate", stations, "x.zarr", *common, "--scheduler", "tcp://127.0.0.1:9")
+        assert result.exit_code == 1
+        assert "no Dask scheduler answers at tcp://127.0.0.1:9" in said(result)
+        with local_client(1) as client:
+            address = client.scheduler.address
+            result = run(
+                "estimate", stations, "a.zarr", *common, "--scheduler", address, "--resume"
+            )
+            assert result.exit_code == 3, result.output
+            assert client.nthreads()  # they stay
+        assert run("estimate", stations, "b.zarr", *common).exit_code == 3
+        one, other = (xr.load_dataset(n, engine="zarr") for n in ("a.zarr", "b.zarr"))
+        del one.attrs["xlsm_plan"]
+        xr.testing.assert_identical(one, other)
 
     def test_a_run_goes_on_and_is_looked_after(self, here: Path, stations: Path) -> None:
         common = ("--free", "albedo", "--observed", "LWup", "--chunk", "station=2")

@@ -219,6 +219,10 @@ def estimate(
     chunk: Annotated[
         str | None, typer.Option(help="Stations computed at a time, e.g. station=64.")
     ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="Dask scheduler whose workers compute, e.g. tcp://10.0.0.1:8786."),
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -234,6 +238,8 @@ def estimate(
     """
     if resume and overwrite:
         raise typer.BadParameter("give either --resume or --overwrite, not both")
+    if scheduler and workers:
+        raise typer.BadParameter("give either --scheduler, which has workers, or --workers")
     from xlsm import store, tables
     from xlsm.notices import estimate_notice, unnoticed
 
@@ -248,7 +254,7 @@ def estimate(
         store.check_output(out, overwrite, resume=resume)
         ds = store.open_input(source, time, variables)
         land = _model(model, grid)
-        in_blocks = workers or sizes or resume
+        in_blocks = workers or sizes or resume or scheduler
         ds = store.chunk_stations(ds, sizes, workers) if in_blocks else ds.load()
 
         def run() -> xr.Dataset:
@@ -268,12 +274,16 @@ def estimate(
             return result
 
         if resume:
-            from xlsm.pipeline.cluster import local_client
+            from xlsm.pipeline.cluster import client_of, local_client
             from xlsm.pipeline.durable import to_zarr_durably
             from xlsm.progress import station_bar
 
             lazy = run()
-            cluster = local_client(workers) if workers and ds.chunks else contextlib.nullcontext()
+            cluster: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
+            if scheduler:
+                cluster = client_of(scheduler)
+            elif workers and ds.chunks:
+                cluster = local_client(workers)
             with cluster, station_bar(console, lazy.status.size) as watch:
                 try:
                     to_zarr_durably(lazy, out, watch=watch)
@@ -281,12 +291,13 @@ def estimate(
                     _tell(f"Stopped: the same command goes on with {out}", "yellow")
                     raise typer.Exit(1) from None
             est = store.open_input(out).load()
-        elif workers and ds.chunks:
-            from xlsm.pipeline.cluster import compute_watched, local_client
+        elif (workers or scheduler) and ds.chunks:
+            from xlsm.pipeline.cluster import client_of, compute_watched, local_client
             from xlsm.progress import station_bar
 
             lazy = run()  # finds fault with the input before any worker starts
-            with local_client(workers) as client, station_bar(console, lazy.status.size) as watch:
+            found = client_of(scheduler) if scheduler else local_client(workers)
+            with found as client, station_bar(console, lazy.status.size) as watch:
                 est = compute_watched(client, lazy, "status", watch)
                 store.write_output(est, out, overwrite)
                 est = est.load()

@@ -12,7 +12,12 @@ import numpy as np
 import xarray as xr
 from distributed import Client, LocalCluster, as_completed, futures_of
 
-__all__ = ["compute_watched", "local_client"]
+from xlsm.errors import LSMError
+
+__all__ = ["client_of", "compute_watched", "local_client"]
+
+#: Seconds a scheduler has to answer.
+ANSWER = 15
 
 
 @contextlib.contextmanager
@@ -46,6 +51,35 @@ def local_client(workers: int) -> Iterator[Client]:
         )
         stack.enter_context(cluster)
         yield stack.enter_context(Client(cluster))
+
+
+@contextlib.contextmanager
+def client_of(address: str) -> Iterator[Client]:
+    """Connect to a scheduler that runs already; its workers stay when the work is done.
+
+    Parameters
+    ----------
+    address : str
+        Such as ``tcp://10.0.0.1:8786``. It is trusted: Dask runs code.
+
+    Yields
+    ------
+    distributed.Client
+        The default as long as it lives.
+
+    Raises
+    ------
+    LSMError
+        If nobody answers there, or there is no worker.
+    """
+    try:
+        client = Client(address, timeout=ANSWER)
+    except (OSError, ValueError) as error:
+        raise LSMError(f"no Dask scheduler answers at {address}: {error}") from error
+    with client:
+        if not client.nthreads():
+            raise LSMError(f"the Dask scheduler at {address} has no workers: start some")
+        yield client
 
 
 def _restore(before: dict[str, str | None]) -> None:
