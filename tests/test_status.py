@@ -96,6 +96,8 @@ SPOILT = {
 }
 
 
+@pytest.mark.xdist_group("status")
+@pytest.mark.bits
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize(("spoil", "status"), SPOILT.items(), ids=[s.__name__ for s in SPOILT])
 def test_bad_station_is_flagged_and_alone(noisy, fitted, spoil, status, place):
@@ -109,6 +111,8 @@ def test_bad_station_is_flagged_and_alone(noisy, fitted, spoil, status, place):
     assert_identical_numbers(est.isel(station=others), fitted.isel(station=others))
 
 
+@pytest.mark.xdist_group("status")
+@pytest.mark.bits
 def test_neighbours_do_not_change_when_a_station_leaves(noisy, fitted):
     without = noisy.isel(station=slice(1, None))
     fixed = {"emissivity": emissivity()["emissivity"][1:]}
