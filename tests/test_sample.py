@@ -13,6 +13,9 @@ import xlsm
 from benchmarks import case
 from xlsm.errors import DimensionError, LSMError, ParameterError
 
+# chains run for longer than they compile
+pytestmark = pytest.mark.optimised
+
 PAPER = xlsm.models.huang2025()
 FREE = list(case.FREE)
 CONDUCTIVITY = "thermal_conductivity"
@@ -105,7 +108,7 @@ def test_one_depth_leaves_a_long_bent_valley(two_depths):
     """What Laplace's approximation cannot show: a tail towards soils that store little heat."""
     ds, tree = two_depths
     deeper = ds.assign(SoilTemp=ds.SoilTemp.where(ds.depth > 0))
-    lone = draw(deeper, draws=1000, warmup=500)
+    lone = draw(deeper)  # what is compiled already
     assert lone["sample_stats/diverging"].mean() < 2e-3
     assert (diagnosed(lone).r_hat < 1.02).all()
     width = {name: float(lone[f"posterior/{name}"].std()) for name in FREE}
@@ -158,6 +161,7 @@ def draw_one(ds, error, **options):
     )
 
 
+@pytest.mark.xdist_group("three stations")
 @pytest.mark.slow
 def test_without_information_draws_are_uniform_between_the_bounds(stations):
     # though the parameter is transformed on a logarithmic scale
@@ -190,6 +194,8 @@ def test_a_skewed_posterior_is_the_one_of_quadrature(stations):
     np.testing.assert_allclose(found, shares, rtol=0, atol=0.05)
 
 
+@pytest.mark.bits
+@pytest.mark.xdist_group("three stations")
 def test_a_bad_station_is_nan_and_spoils_no_other(stations):
     good, spoilt = (draw_one(ds, error=0.5) for ds in stations)
     kept = {"station": ["a", "c"]}
@@ -203,6 +209,7 @@ def test_a_bad_station_is_nan_and_spoils_no_other(stations):
             assert (array.isnull() if array.dtype.kind == "f" else array == 0).all(), name
 
 
+@pytest.mark.xdist_group("three stations")
 @pytest.mark.slow
 def test_dask_in_lazy_out_and_the_same_draws(stations):
     ds = stations[1]
