@@ -79,7 +79,6 @@ def test_parameters_and_forcing_broadcast(ensemble):
         assert_close_numbers(together, alone.drop_vars("iterations"), 1e-8)
 
 
-@pytest.mark.xdist_group("batches")
 @pytest.mark.bits
 @pytest.mark.parametrize("order", list(permutations(["station", "member", "time"]))[1:])
 def test_order_of_dimensions_does_not_matter(ensemble, order):
@@ -95,7 +94,6 @@ def test_order_of_dimensions_does_not_matter(ensemble, order):
     assert_identical_numbers(a, b)
 
 
-@pytest.mark.xdist_group("batches")
 @pytest.mark.bits
 def test_batch_dimensions_of_size_one_stay(ensemble):
     one = ensemble.isel(station=[1], member=[2])

@@ -58,7 +58,6 @@ def test_recovers_the_truth(clean):
     assert (est.iterations > 1).all()
 
 
-@pytest.mark.xdist_group("minimum")
 @pytest.mark.slow  # in the default tests the gradients agree; here the searches that use them
 @pytest.mark.parametrize("method", ["adam", "lbfgs"])
 def test_every_method_finds_the_same_minimum(noisy, fitted, method):

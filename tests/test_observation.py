@@ -85,7 +85,6 @@ def test_what_is_found_goes_on(tower, found, tmp_path):
     assert_identical_numbers(back, found)
 
 
-@pytest.mark.xdist_group("tower")
 @pytest.mark.slow
 def test_an_estimate_remembers_how_its_observations_were_compared(tower, found):
     same = tower.lsm.identifiability(found)
@@ -104,7 +103,6 @@ def test_figures_say_how_it_was_compared(tower, found):
     assert "Upwelling longwave radiation" in titles
 
 
-@pytest.mark.xdist_group("tower")
 @pytest.mark.slow
 def test_what_is_not_told_is_taken_for_the_land(tower, found):
     taken = tower.lsm.estimate(FREED, observed=PLAIN, **RUN)
@@ -116,7 +114,6 @@ def test_what_is_not_told_is_taken_for_the_land(tower, found):
     assert (off(taken, "albedo", TRUTH["albedo"]) > 5).all()
 
 
-@pytest.mark.xdist_group("tower")
 @pytest.mark.slow
 def test_through_dask(tower, found):
     lazy = tower.chunk(station=1).lsm.estimate(FREED, observed=TOLD, **RUN)

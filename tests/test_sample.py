@@ -161,7 +161,6 @@ def draw_one(ds, error, **options):
     )
 
 
-@pytest.mark.xdist_group("three stations")
 @pytest.mark.slow
 def test_without_information_draws_are_uniform_between_the_bounds(stations):
     # though the parameter is transformed on a logarithmic scale
@@ -195,7 +194,6 @@ def test_a_skewed_posterior_is_the_one_of_quadrature(stations):
 
 
 @pytest.mark.bits
-@pytest.mark.xdist_group("three stations")
 def test_a_bad_station_is_nan_and_spoils_no_other(stations):
     good, spoilt = (draw_one(ds, error=0.5) for ds in stations)
     kept = {"station": ["a", "c"]}
@@ -209,7 +207,6 @@ def test_a_bad_station_is_nan_and_spoils_no_other(stations):
             assert (array.isnull() if array.dtype.kind == "f" else array == 0).all(), name
 
 
-@pytest.mark.xdist_group("three stations")
 @pytest.mark.slow
 def test_dask_in_lazy_out_and_the_same_draws(stations):
     ds = stations[1]
