@@ -1,15 +1,16 @@
 """Compile in little time what is run once.
 
 Nearly all the time of the tests is compiling. Where a test is about formulas, and compiles the
-model itself, XLA's older code generator does: it takes half the time, and its code runs two or
-three times as long. What users run, the kernels of the verbs, is tested as users run it.
+model itself, XLA's older code generator does, without LLVM's optimisations: it takes a third of the
+time, and its code runs two or three times as long. In the default selection all is compiled so,
+see conftest.py; the slow tests of what users run, the kernels of the verbs, compile as for users.
 """
 
 import functools
 
 import jax
 
-_OPTIONS = {"xla_cpu_use_fusion_emitters": False}
+_OPTIONS = {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 0}
 
 
 @functools.cache

@@ -79,6 +79,7 @@ def test_parameters_and_forcing_broadcast(ensemble):
         assert_close_numbers(together, alone.drop_vars("iterations"), 1e-8)
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("order", list(permutations(["station", "member", "time"]))[1:])
 def test_order_of_dimensions_does_not_matter(ensemble, order):
     other = ensemble.transpose("depth", *order)
@@ -93,6 +94,7 @@ def test_order_of_dimensions_does_not_matter(ensemble, order):
     assert_identical_numbers(a, b)
 
 
+@pytest.mark.bits
 def test_batch_dimensions_of_size_one_stay(ensemble):
     one = ensemble.isel(station=[1], member=[2])
     known = {"emissivity": KNOWN["emissivity"][2]}

@@ -111,11 +111,13 @@ def test_time_must_be_in_one_chunk(ds):
 # ---------------------------------------------------------------------------- numbers
 
 
+@pytest.mark.bits
 def test_whole_chunk_gives_the_same_bits(ds, eager):
     for lazy, result in zip(everything(ds.chunk(station=STATIONS)), eager, strict=True):
         assert_identical_numbers(lazy.compute(scheduler="sync"), result)
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("scheduler", ["sync", "threads"])
 def test_ragged_chunks_give_the_same_numbers(ds, eager, scheduler):
     for lazy, result in zip(everything(ds.chunk(station=4)), eager, strict=True):
@@ -128,6 +130,7 @@ def test_ragged_chunks_give_the_same_numbers(ds, eager, scheduler):
             np.testing.assert_allclose(computed[name], result[name], 1e-12, scale, err_msg=name)
 
 
+@pytest.mark.bits
 def test_where_the_cuts_are_changes_no_bit(ds):
     """Blocks padded to the same size: a station's numbers do not depend on its place."""
     a = everything(ds.chunk(station=(4, 4, 2)))

@@ -13,6 +13,9 @@ import xlsm
 from benchmarks import case
 from xlsm.errors import DimensionError, LSMError, ParameterError
 
+# chains run for longer than they compile
+pytestmark = pytest.mark.optimised
+
 PAPER = xlsm.models.huang2025()
 FREE = list(case.FREE)
 CONDUCTIVITY = "thermal_conductivity"
@@ -105,7 +108,7 @@ def test_one_depth_leaves_a_long_bent_valley(two_depths):
     """What Laplace's approximation cannot show: a tail towards soils that store little heat."""
     ds, tree = two_depths
     deeper = ds.assign(SoilTemp=ds.SoilTemp.where(ds.depth > 0))
-    lone = draw(deeper, draws=1000, warmup=500)
+    lone = draw(deeper)  # what is compiled already
     assert lone["sample_stats/diverging"].mean() < 2e-3
     assert (diagnosed(lone).r_hat < 1.02).all()
     width = {name: float(lone[f"posterior/{name}"].std()) for name in FREE}

@@ -96,6 +96,7 @@ SPOILT = {
 }
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize(("spoil", "status"), SPOILT.items(), ids=[s.__name__ for s in SPOILT])
 def test_bad_station_is_flagged_and_alone(noisy, fitted, spoil, status, place):
@@ -109,6 +110,7 @@ def test_bad_station_is_flagged_and_alone(noisy, fitted, spoil, status, place):
     assert_identical_numbers(est.isel(station=others), fitted.isel(station=others))
 
 
+@pytest.mark.bits
 def test_neighbours_do_not_change_when_a_station_leaves(noisy, fitted):
     without = noisy.isel(station=slice(1, None))
     fixed = {"emissivity": emissivity()["emissivity"][1:]}
@@ -210,24 +212,22 @@ def test_parts_of_the_turbulent_flux_give_the_bowen_ratio():
 
 def test_observed_in_all_its_forms(noisy):
     ds = noisy.isel(station=slice(2))
-    free, fixed = FREE[:2], KNOWN
-    text = ds.lsm.estimate(free, observed="SoilTemp", fixed=fixed)
+    free, stated = FREE[:2], {"fixed": KNOWN, "error_bars": "stated"}
+    text = ds.lsm.estimate(free, observed="SoilTemp", **stated)
     assert (text.status == Status.converged).all()
     for same in (["SoilTemp"], {"SoilTemp": 0.2}):
-        assert_identical_numbers(text, ds.lsm.estimate(free, observed=same, fixed=fixed))
+        assert_identical_numbers(text, ds.lsm.estimate(free, observed=same, **stated))
     assert text.attrs["observed"] == "SoilTemp=0.2"
-    stated = {"fixed": fixed, "error_bars": "stated"}
-    text = ds.lsm.estimate(free, observed="SoilTemp", **stated)
     half = ds.lsm.estimate(free, observed={"SoilTemp": 0.1}, **stated)
     for name in free:
         np.testing.assert_allclose(half[name], text[name], rtol=1e-7)
         np.testing.assert_allclose(half[f"{name}_std"], text[f"{name}_std"] / 2, rtol=1e-6)
     np.testing.assert_allclose(half.cost, 4 * text.cost, rtol=1e-7)
     # the usual errors of all there are
-    default = ds.lsm.estimate(free, fixed=fixed)
+    default = ds.lsm.estimate(free, fixed=KNOWN)
     assert default.attrs["observed"] == "SoilTemp=0.2, LWup=5"
     usual = {"SoilTemp": 0.2, "LWup": 5.0}
-    assert_identical_numbers(default, ds.lsm.estimate(free, observed=usual, fixed=fixed))
+    assert_identical_numbers(default, ds.lsm.estimate(free, observed=usual, fixed=KNOWN))
     with pytest.raises(MissingVariableError, match="Qg is not in the Dataset"):
         ds.lsm.estimate(free, observed=["SoilTemp", "Qg"])
     with pytest.raises(LSMError, match="standard error of LWup"):
