@@ -54,6 +54,7 @@ VERBS = {
     "xlsm.identify",
     "xlsm.judge",
     "xlsm.longwave",
+    "xlsm.looking",
     "xlsm.nuisance",
     "xlsm.prepare",
     "xlsm.priors",
@@ -62,8 +63,10 @@ VERBS = {
     "xlsm.notices",
     "xlsm.sample",
     "xlsm.scores",
+    "xlsm.series",
     "xlsm.simulate",
     "xlsm.sky",
+    "xlsm.varying",
     "xlsm.verdict",
     "xlsm.words",
 }

@@ -508,10 +508,6 @@ def test_contradictory_parameters_are_refused():
         ({"albedo": xr.DataArray(["a"], dims="station")}, ["albedo must be a number", "dtype"]),
         ({"albedo": [0.1, 0.2]}, ["shape (2,)", "xr.DataArray(albedo, dims='station')"]),
         (
-            {"albedo": xr.DataArray([0.1, 0.2], dims="time")},
-            ["albedo varies with 'time'", "constant in time", "albedo.mean('time')"],
-        ),
-        (
             {"heat_capacity": xr.DataArray([1e6, 2e6], dims="depth")},
             ["heat_capacity varies with 'depth'", "uniform"],
         ),
