@@ -1,5 +1,9 @@
 """Dask in, lazy out: nothing computes early, chunks change no number, one graph compiles once."""
 
+import os
+import subprocess
+import sys
+
 import dask
 import dask.base
 import jax
@@ -225,3 +229,36 @@ def test_worker_processes_give_the_same_bits(ds):
         there = client.compute([est, sim], sync=True)
     for one, other in zip(here, there, strict=True):
         assert_identical_numbers(one, other)
+
+
+FORKED = """
+import multiprocessing, warnings
+import xlsm
+
+warnings.simplefilter("ignore")  # of Python and JAX, at the fork itself
+ds = xlsm.tutorial.open_dataset("huang2025")
+ds.lsm.simulate({"albedo": 0.2})
+
+def work(queue):
+    try:
+        ds.lsm.simulate({"albedo": 0.3})
+        queue.put("computed")
+    except Exception as error:
+        queue.put(str(error))
+
+context = multiprocessing.get_context("fork")
+queue = context.Queue()
+child = context.Process(target=work, args=(queue,))
+child.start()
+print(queue.get(timeout=60))
+child.join()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a system that cannot fork")
+def test_a_forked_process_is_told_so_and_does_not_wait_for_ever():
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert "was forked from one that had loaded JAX" in done.stdout
+    assert "spawn" in done.stdout

@@ -8,6 +8,7 @@ from twins import ERRORS, FREE, assert_identical_numbers, truth, twin
 from xlsm import Flag, LogNormal, Parameter
 from xlsm.errors import LSMError, MissingVariableError, ParameterError
 from xlsm.inference.invert import Status
+from xlsm.pipeline import inversion
 
 # what is said of such stations has tests of its own, tests/test_notices.py
 pytestmark = pytest.mark.filterwarnings("ignore::xlsm.errors.FlaggedWarning")
@@ -263,3 +264,28 @@ def test_more_parameters_than_observations_are_refused(noisy):
     flagged = both.lsm.estimate(FREE, **options)
     assert flagged.status[0] == Status.too_few_observations
     assert flagged.status[1] <= Status.not_identifiable
+
+
+@pytest.mark.parametrize("places", [(0,), (4,), (STATIONS - 1,), (1, 2, 6)])
+def test_stations_that_raise_are_flagged_and_alone(noisy, fitted, places, monkeypatch, caplog):
+    """The block is cut in halves, at the shape that is compiled, down to who is to blame."""
+    kernel, poison = inversion.invert, 301.234567
+
+    def poisoned(problem, data, *rest, **options):
+        if (data.forcing["Tair"] == poison).any():
+            raise RuntimeError("no such air")
+        return kernel(problem, data, *rest, **options)
+
+    monkeypatch.setattr(inversion, "invert", poisoned)
+    ds = noisy.copy(deep=True)
+    ds["Tair"][list(places), 5] = poison
+    compiled = kernel._cache_size()
+    est = ds.lsm.estimate(FREE, observed=ERRORS, fixed=emissivity())
+    assert kernel._cache_size() == compiled
+    assert (est.status[list(places)] == Status.raised).all()
+    for name in numbers(est):
+        assert est[name][list(places)].isnull().all(), name
+    others = [i for i in range(STATIONS) if i not in places]
+    assert_identical_numbers(est.isel(station=others), fitted.isel(station=others))
+    assert caplog.text.count("a station raised RuntimeError and is flagged") == len(places)
+    assert "no such air" in caplog.text

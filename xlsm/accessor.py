@@ -222,9 +222,10 @@ optional
             ``non_finite_cost``, 9 ``implausible_values``, such as a fill value, 10
             ``no_initial_profile``, where the model starts from an observed one, 11
             ``impossible_estimate``, one that the data contradict: a porosity below the observed
-            SoilMoist, which wants a lower bound, ``xlsm.Parameter(bounds=(0.42, 0.6))``.
-            ``flags`` (`xlsm.Flag`) say what to keep in mind of those that have an estimate, one
-            that did not quite converge among it.
+            SoilMoist, which wants a lower bound, ``xlsm.Parameter(bounds=(0.42, 0.6))``, 12
+            ``raised``, computing it failed, which the log ``xlsm`` has: the others of its block
+            are not affected. ``flags`` (`xlsm.Flag`) say what to keep in mind of those that have
+            an estimate, one that did not quite converge among it.
 
         Warns
         -----

@@ -32,6 +32,7 @@ CURES = {
     Status.non_finite_cost: "is an observation infinite?",
     Status.implausible_values: "ds.lsm.check() finds them; where() makes fill values NaN",
     Status.no_initial_profile: "begin at a time when the profile is there",
+    Status.raised: "computing them failed; the log of the worker says how, please report it",
     Status.impossible_estimate: (
         "bound the porosity from below by the largest SoilMoist, xlsm.Parameter(bounds=(0.42, 0.6))"
     ),

@@ -46,6 +46,7 @@ class Status(enum.IntEnum):
     implausible_values = 9
     no_initial_profile = 10
     impossible_estimate = 11
+    raised = 12
 
 
 class Estimate(NamedTuple):

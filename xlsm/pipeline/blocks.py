@@ -15,9 +15,18 @@ import xarray as xr
 
 from xlsm.model.model import Model
 from xlsm.model.parameters import ParameterSpec
+from xlsm.pipeline.forked import refuse_fork
 from xlsm.variables import plausible
 
-__all__ = ["Block", "apply_blocks", "from_batch", "implausible", "outside_is_nan", "unpack"]
+__all__ = [
+    "Block",
+    "apply_blocks",
+    "from_batch",
+    "implausible",
+    "leading_core",
+    "outside_is_nan",
+    "unpack",
+]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -84,6 +93,13 @@ class Block(NamedTuple):
     bad: Array
 
 
+def leading_core(model: Model) -> list[int]:
+    """Count the core axes of the arrays that come first: forcing, and the first profile."""
+    profile = [name in model.profiles for name in model.forcing]
+    first = [1] if model.initial.observed else []
+    return [*(2 if deep else 1 for deep in profile), *first]
+
+
 def unpack(arrays: Sequence[Array], model: Model, rest: Sequence[int], size: int) -> Block:
     """Sort the arrays of a block: forcing, the first time, and the others.
 
@@ -102,11 +118,10 @@ def unpack(arrays: Sequence[Array], model: Model, rest: Sequence[int], size: int
     -------
     Block
     """
+    refuse_fork()
     names = model.forcing
-    profile = [name in model.profiles for name in names]
-    first = [1] if model.initial.observed else []
-    core = [*(2 if deep else 1 for deep in profile), *first, *rest]
-    batch, shape = to_batch(arrays, core, size)
+    first = model.initial.observed
+    batch, shape = to_batch(arrays, [*leading_core(model), *rest], size)
     forcing, bad = {}, np.zeros(size, bool)
     for name, series in zip(names, batch, strict=False):
         wrong = implausible(series, plausible(name))

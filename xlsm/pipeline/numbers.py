@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xlsm.inference.problem import Data, Prior, Problem
-from xlsm.pipeline.blocks import Block, implausible, outside_is_nan, unpack
+from xlsm.pipeline.blocks import Block, implausible, leading_core, outside_is_nan, unpack
 from xlsm.variables import plausible
 
-__all__ = ["Layout", "Numbers", "read_numbers"]
+__all__ = ["Layout", "Numbers", "core_ndims", "read_numbers"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -96,11 +96,8 @@ def read_numbers(arrays: Sequence[Array], layout: Layout, size: int) -> Numbers:
         They stay NumPy's, which costs no compilation.
     """
     problem, known = layout.problem, layout.problem.model.parameters
-    soil = [name == "SoilTemp" for name in problem.observed]
     count = len(layout.counts)
-    rest = [*(1 + s for s in soil), *soil, *(int(n in problem.given) for n in layout.fixed)]
-    rest += [0] * (count + 2 * len(layout.priors))
-    block = unpack(arrays, problem.model, rest, size)
+    block = unpack(arrays, problem.model, _rest(layout), size)
     series = iter(block.rest)
     observed = {name: next(series) for name in problem.observed}
     errors = {name: next(series) for name in problem.observed}
@@ -133,6 +130,19 @@ def read_numbers(arrays: Sequence[Array], layout: Layout, size: int) -> Numbers:
     if layout.walk:
         numbers["walk"] = np.repeat(np.array(layout.walk)[:, None], size, axis=1)
     return Numbers(Data(**numbers), guess, block, bad)
+
+
+def _rest(layout: Layout) -> list[int]:
+    """Count the core axes of all arrays but forcing and first profile."""
+    problem = layout.problem
+    soil = [name == "SoilTemp" for name in problem.observed]
+    rest = [*(1 + s for s in soil), *soil, *(int(n in problem.given) for n in layout.fixed)]
+    return rest + [0] * (len(layout.counts) + 2 * len(layout.priors))
+
+
+def core_ndims(layout: Layout) -> list[int]:
+    """Count the core axes of each array of a block."""
+    return [*leading_core(layout.problem.model), *_rest(layout)]
 
 
 def _each_value(layout: Layout, values: Array) -> Array:

@@ -39,6 +39,7 @@ UNSOLVED = {
     Status.implausible_values: "4",
     Status.no_initial_profile: "P",
     Status.impossible_estimate: "X",
+    Status.raised: "d",
 }
 
 Array = np.ndarray[Any, np.dtype[Any]]
