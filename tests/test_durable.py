@@ -221,6 +221,19 @@ def test_a_worker_that_is_killed_loses_nothing(store, log):
     same(store)
 
 
+@pytest.mark.slow
+def test_a_block_that_kills_its_worker_takes_no_other_with_it(store, log):
+    run = start(store, log, cluster=True, env={"XLSM_TEST_DEADLY": "5"})
+    _, told = run.communicate(timeout=240)
+    assert run.returncode != 0
+    assert "1 regions of" in told
+    assert "station 20 to 23: KilledWorker" in told
+    assert done(store) == set(range(BLOCKS)) - {5}
+    assert 1 < computed(log).count(5) < 10  # tried again, not for ever
+    finish(store, log)
+    same(store)
+
+
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_driver_that_is_asked_to_end(store, log, name):
     run = start(store, log)
