@@ -1,8 +1,10 @@
 """A run that is killed goes on where it was, and ends as if nothing had happened."""
 
+import errno
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -436,3 +438,41 @@ def _create_twice(files, path):
     for _ in range(2):
         if not lease._create(files, path, lease.Lease()):
             raise FileExistsError
+
+
+def test_a_disk_that_is_full(store, log, monkeypatch):
+    """The block whose numbers found no room is not marked as done, and can be done later."""
+    original = zarr.storage.LocalStore.set
+
+    async def full(self, key, value):
+        if key == "series/c/7/0":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        await original(self, key, value)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(zarr.storage.LocalStore, "set", full)
+        with pytest.raises(LSMError, match=r"station 28 to 31: OSError: .*No space left on device"):
+            lazy(log).lsm.to_zarr(store, resume=True)
+    assert done(store) == set(range(BLOCKS)) - {7}
+    lazy(log).lsm.to_zarr(store, resume=True)
+    same(store)
+
+
+def test_an_input_that_disappears(tmp_path, store, log):
+    """What was read is written; what cannot be read any more is named."""
+    source = tmp_path / "in.zarr"
+    given = xr.Dataset({"a": ("station", np.arange(float(STATIONS)))})
+    given.to_zarr(source, consolidated=False, encoding={"a": {"chunks": (4,)}})
+
+    def result():
+        a = xr.open_zarr(source, consolidated=False).chunk(station=4).a
+        return xr.Dataset({"double": 2 * a, "status": (a * 0).astype(np.int8)})
+
+    shutil.move(source / "a" / "c" / "6", tmp_path / "kept")
+    (source / "a" / "c" / "6").write_bytes(b"gone")
+    with pytest.raises(LSMError, match="station 24 to 27"):
+        result().lsm.to_zarr(store, resume=True)
+    assert progress(store) == {-1: 4, 0: STATIONS - 4}
+    shutil.move(tmp_path / "kept", source / "a" / "c" / "6")
+    result().lsm.to_zarr(store, resume=True)
+    np.testing.assert_array_equal(read(store).double, 2 * given.a)
