@@ -40,7 +40,7 @@ def solve_positive(matrix: jax.Array, right: jax.Array, damping: Any = 0.0) -> j
 
     Examples
     --------
-    >>> solve_positive(2 * jnp.eye(2), jnp.ones((2, 1)))[:, 0].tolist()
+    >>> [round(float(x), 3) for x in solve_positive(2 * jnp.eye(2), jnp.ones((2, 1)))[:, 0]]
     [0.5, 0.5]
     """
     count = matrix.shape[0]
