@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from xlsm.inference.invert import Status
 
@@ -19,7 +27,9 @@ __all__ = ["station_bar"]
 def station_bar(
     console: Console, stations: int
 ) -> Iterator[Callable[[np.ndarray[Any, Any]], None]]:
-    """Show a bar; it moves when the function it gives is called with a block of ``status``.
+    """Show a bar: stations done, flagged, a second, and the time left.
+
+    It moves when the function it gives is called with a block of ``status``.
 
     Parameters
     ----------
@@ -31,7 +41,8 @@ def station_bar(
     Yields
     ------
     callable
-        To be called with each block that is done.
+        To be called with each block that is done, and at first with what an earlier run did, or
+        nothing.
     """
     columns = (
         TextColumn("{task.description}"),
@@ -39,14 +50,18 @@ def station_bar(
         MofNCompleteColumn(),
         TextColumn("{task.fields[flags]} flagged"),
         TimeElapsedColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
     )
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task("stations", total=stations, flags=0)
-        count = 0
+        task = progress.add_task("stations", total=stations, flags=0, rate="")
+        count, computed, begin = 0, 0, time.monotonic()
 
         def watch(status: np.ndarray[Any, Any]) -> None:
-            nonlocal count
+            nonlocal count, computed
             count += int(np.sum(status != Status.converged))
-            progress.update(task, advance=status.size, flags=count)
+            computed += status.size
+            rate = f"{computed / max(time.monotonic() - begin, 1e-3):,.0f}/s"
+            progress.update(task, advance=status.size, flags=count, rate=rate)
 
         yield watch
