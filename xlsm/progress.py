@@ -24,9 +24,7 @@ __all__ = ["station_bar"]
 
 
 @contextlib.contextmanager
-def station_bar(
-    console: Console, stations: int
-) -> Iterator[Callable[[np.ndarray[Any, Any]], None]]:
+def station_bar(console: Console, stations: int) -> Iterator[Callable[..., None]]:
     """Show a bar: stations done, flagged, a second, and the time left.
 
     It moves when the function it gives is called with a block of ``status``.
@@ -41,8 +39,8 @@ def station_bar(
     Yields
     ------
     callable
-        To be called with each block that is done, and at first with what an earlier run did, or
-        nothing.
+        To be called with each block that is done; with ``earlier=True`` for what was done before
+        and has no part in the speed.
     """
     columns = (
         TextColumn("{task.description}"),
@@ -55,11 +53,16 @@ def station_bar(
     )
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("stations", total=stations, flags=0, rate="")
-        count, computed, begin = 0, 0, time.monotonic()
+        count = computed = 0
+        begin = time.monotonic()
 
-        def watch(status: np.ndarray[Any, Any]) -> None:
-            nonlocal count, computed
+        def watch(status: np.ndarray[Any, Any], *, earlier: bool = False) -> None:
+            nonlocal count, computed, begin
             count += int(np.sum(status != Status.converged))
+            if earlier:
+                progress.reset(task, completed=status.size, flags=count)
+                begin = time.monotonic()
+                return
             computed += status.size
             rate = f"{computed / max(time.monotonic() - begin, 1e-3):,.0f}/s"
             progress.update(task, advance=status.size, flags=count, rate=rate)

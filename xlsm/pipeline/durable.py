@@ -43,7 +43,7 @@ RETRIES = 3
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Region = tuple[tuple[str, int, int], ...]
-Watch = Callable[[Array], Any]
+Watch = Callable[..., Any]
 
 
 class Target(NamedTuple):
@@ -84,7 +84,8 @@ def to_zarr_durably(
     storage_options : mapping, optional
         Options of the fsspec file system.
     watch : callable, optional
-        Given the statuses of each region once it is written, and at first of all that were.
+        Given the statuses of each region once it is written, and at first, with
+        ``earlier=True``, of all that were.
 
     Raises
     ------
@@ -108,7 +109,7 @@ def to_zarr_durably(
         _sweep(target.url)
         done = np.asarray(_array(group, LEDGER)[...])
         if watch is not None:
-            watch(done[done != FILL["i"]])
+            watch(done[done != FILL["i"]], earlier=True)
         failures = _write_all(ds, chunks, done, target, held, watch)
         if failures:
             told = "; ".join(f"{_named(region)}: {error}" for region, error in failures[:3])
