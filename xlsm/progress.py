@@ -60,7 +60,7 @@ def station_bar(console: Console, stations: int) -> Iterator[Callable[..., None]
             nonlocal count, computed, begin
             count += int(np.sum(status != Status.converged))
             if earlier:
-                progress.reset(task, completed=status.size, flags=count)
+                progress.reset(task, completed=status.size, flags=count, rate="")
                 begin = time.monotonic()
                 return
             computed += status.size
