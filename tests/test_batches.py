@@ -41,8 +41,8 @@ def test_1000_stations_equal_single_calls():
 
 
 @pytest.mark.slow
-def test_1000_stations_equal_all_single_calls():
-    single_calls_agree(1000, range(1000))
+def test_1000_stations_equal_hundreds_of_single_calls():
+    single_calls_agree(1000, range(3, 1000, 4))
 
 
 # ---------------------------------------------------------------------------- two dimensions
