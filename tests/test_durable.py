@@ -1,5 +1,6 @@
 """A run that is killed goes on where it was, and ends as if nothing had happened."""
 
+import contextlib
 import errno
 import json
 import os
@@ -188,7 +189,8 @@ def killed_and_resumed(store, log, kills, seed, kill, *, cluster=False):
 
 
 def kill_all(run):
-    os.killpg(run.pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):  # it may have ended this moment
+        os.killpg(run.pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize(
@@ -215,7 +217,8 @@ def test_a_worker_that_is_killed_loses_nothing(store, log):
             pid = int(line.split()[1])
             if pid not in victims and len(victims) < 2:
                 victims.add(pid)
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         time.sleep(0.01)
     _, told = run.communicate(timeout=240)
     assert run.returncode == 0, told
