@@ -15,7 +15,7 @@ import xarray as xr
 
 import xlsm  # noqa: F401  (registers ds.lsm)
 
-BLOCK, TIMES, PAUSE = 4, 50, 0.02
+BLOCK, TIMES, PAUSE = 4, 50, float(os.environ.get("XLSM_TEST_PAUSE", "0.02"))
 
 
 def block(stations, log):

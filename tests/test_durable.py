@@ -29,6 +29,8 @@ from xlsm.pipeline.checkup import forget, progress, verify
 RUN = Path(durable_run.__file__)
 STATIONS = 48
 BLOCKS = STATIONS // durable_run.BLOCK
+#: So slow that a run cannot be over before somebody looks.
+SLOWLY = {"XLSM_TEST_PAUSE": "0.3"}
 
 
 @pytest.fixture
@@ -209,7 +211,7 @@ def test_a_driver_and_its_workers_that_are_killed(store, log):
 @pytest.mark.slow
 def test_a_worker_that_is_killed_loses_nothing(store, log):
     """The nanny starts another, and the run ends without being started again."""
-    run = start(store, log, cluster=True)
+    run = start(store, log, cluster=True, env=SLOWLY)
     victims = set()
     while run.poll() is None and len(victims) < 2:
         lines = log.read_text().splitlines() if log.exists() else []
@@ -241,7 +243,7 @@ def test_a_block_that_kills_its_worker_takes_no_other_with_it(store, log):
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_driver_that_is_asked_to_end(store, log, name):
-    run = start(store, log)
+    run = start(store, log, env=SLOWLY)
     while len(computed(log)) < 3 and run.poll() is None:
         time.sleep(0.005)
     os.kill(run.pid, getattr(signal, name))
@@ -417,7 +419,7 @@ def test_a_bucket_and_no_secret_in_it(s3, log):
     options = {"key": "MARKEDKEY", "secret": "MARKEDSECRET", "endpoint_url": s3}
     text = json.dumps(options)
     fsspec.filesystem("s3", **options).mkdir("results")
-    run = start(url, log, options=text)
+    run = start(url, log, options=text, env=SLOWLY)
     while len(computed(log)) < 4 and run.poll() is None:
         time.sleep(0.01)
     kill_all(run)
