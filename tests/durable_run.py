@@ -15,7 +15,7 @@ import xarray as xr
 
 import xlsm  # noqa: F401  (registers ds.lsm)
 
-BLOCK, TIMES, PAUSE = 4, 50, float(os.environ.get("XLSM_TEST_PAUSE", "0.02"))
+BLOCK, TIMES, PAUSE = 4, 50, 0.02
 
 
 def block(stations, log):
@@ -26,7 +26,8 @@ def block(stations, log):
         lines.write(f"{int(stations.flat[0]) // BLOCK} {os.getpid()}\n")
     if os.environ.get("XLSM_TEST_DEADLY") == str(int(stations.flat[0]) // BLOCK):
         os._exit(1)  # as the kernel ends who takes too much memory
-    time.sleep(PAUSE)
+    # looked up here: another function, or another constant in it, would be another plan
+    time.sleep(float(os.environ.get("XLSM_TEST_PAUSE", PAUSE)))
     return np.sin(stations.reshape(-1, 1) * (1 + np.arange(TIMES)))
 
 
