@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from xlsm.errors import LSMError
+
 __all__ = ["isolated"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -41,6 +43,11 @@ def isolated(
     -------
     tuple of array
 
+    Raises
+    ------
+    LSMError
+        As `function` does.
+
     Examples
     --------
     >>> def root(arrays):
@@ -54,6 +61,8 @@ def isolated(
     """
     try:
         return function(arrays)
+    except LSMError:  # of the whole run, not of a station: it says what to do
+        raise
     except Exception as error:
         leads = [a.shape[: a.ndim - n] for a, n in zip(arrays, core_ndims, strict=True)]
         shape = np.broadcast_shapes(*leads)
