@@ -1,41 +1,65 @@
 """A run that a test can kill: ``python durable_run.py STORE LOG [STATIONS] [OPTIONS] [cluster]``.
 
 No model is compiled; each block takes a moment, writes down that it was computed, and its numbers
-follow from the stations.
+follow from the stations. STORE may be ``obstore+s3://BUCKET/PREFIX``, too.
 """
 
+import functools
 import json
 import os
 import sys
 import time
+from pathlib import Path
 
 import dask.array as da
 import numpy as np
 import xarray as xr
 
-import xlsm  # noqa: F401  (registers ds.lsm)
+import xlsm
+from xlsm.pipeline.isolate import isolated
 
 BLOCK, TIMES, PAUSE = 4, 50, 0.02
 
 
-def block(stations, log):
-    """Numbers of a block of stations, (station, time); the log grows by a line."""
-    if os.environ.get("XLSM_TEST_POISON") == str(int(stations.flat[0]) // BLOCK):
-        raise ValueError("this block cannot be computed")
+def numbers(arrays, *, size, log):
+    """Numbers of some stations, (station, time); the log grows by a line."""
+    stations = arrays[0]
+    if not stations.size:  # Dask asks what the output will be like
+        return blank((0,))
+    if (stations == float(os.environ.get("XLSM_TEST_POISON", "nan"))).any():
+        raise ValueError("this station cannot be computed")
+    if os.environ.get("XLSM_TEST_FAULT") == str(int(stations[0]) // BLOCK):
+        raise xlsm.errors.LSMError("this block cannot be computed")
     with open(log, "a") as lines:
-        lines.write(f"{int(stations.flat[0]) // BLOCK} {os.getpid()}\n")
-    if os.environ.get("XLSM_TEST_DEADLY") == str(int(stations.flat[0]) // BLOCK):
+        lines.write(f"{int(stations[0]) // BLOCK} {os.getpid()}\n")
+    if (stations == float(os.environ.get("XLSM_TEST_DEADLY", "nan"))).any():
         os._exit(1)  # as the kernel ends who takes too much memory
     # looked up here: another function, or another constant in it, would be another plan
     time.sleep(float(os.environ.get("XLSM_TEST_PAUSE", PAUSE)))
-    return np.sin(stations.reshape(-1, 1) * (1 + np.arange(TIMES)))
+    return (np.sin(stations.reshape(-1, 1) * (1 + np.arange(TIMES))),)
+
+
+def blank(shape):
+    return (np.full((*shape, TIMES), np.nan),)
+
+
+def block(stations, log):
+    """Numbers of a block, one that raises cut down to the station that does it."""
+    function = functools.partial(numbers, log=log)
+    return isolated(function, [stations], [0], blank, size=BLOCK)[0]
+
+
+def status_of(numbers):
+    """Varied, so that a status which is another station's is seen; 12 is `raised`."""
+    varied = np.arange(len(numbers)) % 3
+    return np.where(np.isnan(numbers), 12, varied).astype(np.int8)
 
 
 def lazy(count, log):
     stations = da.arange(count, chunks=BLOCK, dtype=float)
     numbers = stations.map_blocks(block, log, new_axis=1, chunks=(BLOCK, TIMES), dtype=float)
     # of the same block, so that a block is computed once
-    status = numbers[:, 0].map_blocks(lambda x: (np.arange(len(x)) % 3).astype(np.int8), dtype="i1")
+    status = numbers[:, 0].map_blocks(status_of, dtype="i1")
     return xr.Dataset(
         {
             "series": (("station", "time"), numbers, {"units": "K"}),
@@ -48,19 +72,39 @@ def lazy(count, log):
     )
 
 
+def opened(store, options):
+    """What `to_zarr` is given: an obstore store for its URL, anything else as it is."""
+    if not store.startswith("obstore+"):
+        return {"store": store, "storage_options": options}
+    import obstore.store
+
+    if store.startswith("obstore+file://"):
+        folder = Path(store.removeprefix("obstore+file://"))
+        folder.mkdir(parents=True, exist_ok=True)
+        return {"store": obstore.store.LocalStore(folder)}
+    bucket, _, prefix = store.removeprefix("obstore+s3://").partition("/")
+    return {"store": obstore.store.S3Store(bucket, prefix=prefix, **options)}
+
+
 def main(store, log, count="80", options="{}", cluster=""):
-    given = json.loads(options) or None
+    target = opened(store, json.loads(options) or None)
     ds = lazy(int(count), log)
+    if cluster.startswith("tcp://"):
+        from xlsm.pipeline.cluster import client_of
+
+        with client_of(cluster):
+            ds.lsm.to_zarr(**target, resume=True)
+        return
     if not cluster:
         import dask
 
         with dask.config.set(scheduler="threads", num_workers=2):
-            ds.lsm.to_zarr(store, resume=True, storage_options=given)
+            ds.lsm.to_zarr(**target, resume=True)
         return
     from xlsm.pipeline.cluster import local_client
 
     with local_client(2):
-        ds.lsm.to_zarr(store, resume=True, storage_options=given)
+        ds.lsm.to_zarr(**target, resume=True)
 
 
 if __name__ == "__main__":

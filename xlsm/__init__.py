@@ -45,6 +45,7 @@ from xlsm.model.turbulence import ConstantExchange, WindExchange
 from xlsm.observation import Observation
 from xlsm.pipeline.flags import Flag
 from xlsm.priors import LogNormal, Normal, Uniform
+from xlsm.trees import LSMTreeAccessor
 
 __all__ = [
     "SDIRK2",
@@ -70,6 +71,7 @@ __all__ = [
     "Jacobi",
     "JohansenConductivity",
     "LSMAccessor",
+    "LSMTreeAccessor",
     "LayeredSoil",
     "LogNormal",
     "Louis",

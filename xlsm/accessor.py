@@ -15,13 +15,12 @@ from xlsm.estimate import estimate
 from xlsm.free import Parameter
 from xlsm.identify import data_worth, identifiability
 from xlsm.model.model import Model
-from xlsm.pipeline.durable import to_zarr_durably
-from xlsm.pipeline.write import to_zarr
 from xlsm.plot.accessor import PlotAccessor
 from xlsm.prepare import Likelihoods
 from xlsm.profiles import profile
 from xlsm.sample import sample
 from xlsm.simulate import simulate
+from xlsm.writing import write_result
 
 __all__ = ["LSMAccessor"]
 
@@ -639,6 +638,8 @@ optional
         store: Any,
         *,
         resume: bool = False,
+        overwrite: bool = False,
+        chunks: Mapping[str, int] | None = None,
         storage_options: Mapping[str, Any] | None = None,
     ) -> None:
         """Write this result to a new Zarr store, computing what is lazy.
@@ -647,15 +648,23 @@ optional
         ----------
         store : str, path or zarr store
             A local path, or any URL that fsspec knows (``s3://...``); nothing may be there yet,
-            or, with `resume`, what an earlier run of the same has left.
+            or, with `resume`, what an earlier run of the same has left. With `resume` also a store
+            of obstore, ``icechunk://PATH``, ``icechunk+s3://BUCKET/PREFIX`` (``gs``, ``az``) or an
+            ``icechunk.Repository``, to which this process commits some blocks at a time.
         resume : bool, optional
             Write so that the run may be killed at any moment, and go on where it was when it is
             started again. Blocks of stations are computed and written one by one, each with its
             ``status`` last: where that is still ``not_computed`` nothing counts. With a Dask
             client blocks are computed and written by its workers. One run at a time: a lease
-            lies beside the store.
+            lies beside the store, and so does a log, ``STORE.log.jsonl``.
+        overwrite : bool, optional
+            With `resume`: replace a Zarr store that is there and was begun for something else;
+            the same is gone on with.
+        chunks : mapping of str to int, optional
+            With `resume`: size along batch dimensions of the chunks within a block, which becomes
+            one object (a shard) that holds many. Single stations are then read quickly.
         storage_options : mapping, optional
-            Options of the fsspec file system; they are written nowhere.
+            Options of the fsspec file system, or of Icechunk's storage; they are written nowhere.
 
         Raises
         ------
@@ -664,6 +673,8 @@ optional
         LSMError
             If the store was begun for something else (the message says what differs), is being
             written by another process, or blocks could not be computed.
+        DimensionError
+            If `chunks` names no batch dimension, or does not divide the blocks.
 
         Examples
         --------
@@ -675,5 +686,11 @@ optional
         True
         >>> folder.cleanup()
         """
-        write = to_zarr_durably if resume else to_zarr
-        write(self._obj, store, storage_options=storage_options)
+        write_result(
+            self._obj,
+            store,
+            resume=resume,
+            overwrite=overwrite,
+            chunks=chunks,
+            storage_options=storage_options,
+        )

@@ -236,8 +236,6 @@ def estimate(
 
     Exit code 0: complete. 3: complete, and stations are flagged (see status in OUT). 1: failed.
     """
-    if resume and overwrite:
-        raise typer.BadParameter("give either --resume or --overwrite, not both")
     if scheduler and workers:
         raise typer.BadParameter("give either --scheduler, which has workers, or --workers")
     from xlsm import store, tables
@@ -286,7 +284,7 @@ def estimate(
                 cluster = local_client(workers)
             with cluster, station_bar(console, lazy.status.size) as watch:
                 try:
-                    to_zarr_durably(lazy, out, watch=watch)
+                    to_zarr_durably(lazy, out, overwrite=overwrite, watch=watch)
                 except KeyboardInterrupt:
                     _tell(f"Stopped: the same command goes on with {out}", "yellow")
                     raise typer.Exit(1) from None

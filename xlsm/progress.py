@@ -24,7 +24,7 @@ __all__ = ["station_bar"]
 
 
 @contextlib.contextmanager
-def station_bar(console: Console, stations: int) -> Iterator[Callable[..., None]]:
+def station_bar(console: Console, stations: int | None = None) -> Iterator[Callable[..., None]]:
     """Show a bar: stations done, flagged, a second, and the time left.
 
     It moves when the function it gives is called with a block of ``status``.
@@ -33,8 +33,8 @@ def station_bar(console: Console, stations: int) -> Iterator[Callable[..., None]
     ----------
     console : rich.console.Console
         Where to show it; what is not a terminal gets its last state only.
-    stations : int
-        How many there are.
+    stations : int, optional
+        How many there are; otherwise whoever calls says it first, as ``total=``.
 
     Yields
     ------
@@ -56,11 +56,13 @@ def station_bar(console: Console, stations: int) -> Iterator[Callable[..., None]
         count = computed = 0
         begin = time.monotonic()
 
-        def watch(status: np.ndarray[Any, Any], *, earlier: bool = False) -> None:
+        def watch(
+            status: np.ndarray[Any, Any], *, earlier: bool = False, total: int | None = stations
+        ) -> None:
             nonlocal count, computed, begin
             count += int(np.sum(status != Status.converged))
             if earlier:
-                progress.reset(task, completed=status.size, flags=count, rate="")
+                progress.reset(task, total=total, completed=status.size, flags=count, rate="")
                 begin = time.monotonic()
                 return
             computed += status.size

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-import fsspec
 import numpy as np
 import zarr
+from zarr.core.sync import sync
 
 from xlsm.errors import DataNotFoundError, LSMError
-from xlsm.pipeline.durable import LEDGER
+from xlsm.pipeline.blueprint import LEDGER, MESSAGE
+from xlsm.pipeline.places import Place, place_of
+from xlsm.pipeline.plan import ledger_in
+from xlsm.pipeline.regions import regions
 from xlsm.pipeline.write import FILL
 
 __all__ = ["Damage", "forget", "progress", "verify"]
@@ -26,7 +28,7 @@ class Damage(NamedTuple):
     variable : str
         Whose chunk it is.
     region : tuple of slice
-        Where it lies in ``status``.
+        Where it lies in the ledger.
     what : str
         In words.
     """
@@ -36,29 +38,15 @@ class Damage(NamedTuple):
     what: str
 
 
-def _open(store: str, options: Mapping[str, Any] | None, mode: str) -> zarr.Group:
-    try:
-        given = dict(options) if options else None
-        group = zarr.open_group(store, mode=mode, storage_options=given)  # type: ignore[arg-type]
-    except FileNotFoundError as error:
-        raise DataNotFoundError(f"there is no Zarr store {store}") from error
-    if LEDGER not in group:
-        raise LSMError(
-            f"{store} has no variable {LEDGER!r}: it is no result of xlsm, or its template is not "
-            "finished; run again with --resume"
-        )
-    return group
-
-
-def progress(store: str, options: Mapping[str, Any] | None = None) -> dict[int, int]:
+def progress(store: Any, options: Mapping[str, Any] | None = None) -> dict[int, int]:
     """Count the stations by their status, ``-1`` for those that are not computed yet.
 
     Parameters
     ----------
     store : str
-        Path or URL; a run may be writing it.
+        Path or URL, or what else `xlsm.pipeline.places.place_of` takes; a run may be writing it.
     options : mapping, optional
-        Options of the fsspec file system.
+        Options of the file system.
 
     Returns
     -------
@@ -69,11 +57,12 @@ def progress(store: str, options: Mapping[str, Any] | None = None) -> dict[int, 
     DataNotFoundError, LSMError
         If it is no store, or no result.
     """
-    statuses = np.asarray(_array(_open(store, options, "r"), LEDGER)[...]).ravel()
-    return dict(sorted(Counter(statuses.tolist()).items()))
+    place = place_of(store, options)
+    ledger, _ = _ledger(_group(place, place.store()), place)
+    return dict(sorted(Counter(np.asarray(ledger[...]).ravel().tolist()).items()))
 
 
-def verify(store: str, options: Mapping[str, Any] | None = None) -> list[Damage]:
+def verify(store: Any, options: Mapping[str, Any] | None = None) -> list[Damage]:
     """Read every chunk of every region that is done.
 
     Parameters
@@ -91,64 +80,90 @@ def verify(store: str, options: Mapping[str, Any] | None = None) -> list[Damage]
     DataNotFoundError, LSMError
         If it is no store, or no result.
     """
-    group = _open(store, options, "r")
-    files, root = fsspec.core.url_to_fs(store, **(options or {}))
-    ledger = _array(group, LEDGER)
+    place = place_of(store, options)
+    group = _group(place, place.store())
+    ledger, path = _ledger(group, place)
     dims = _dims(ledger)
+    arrays = {
+        name: array
+        for name, array in group.members(max_depth=None)
+        if isinstance(array, zarr.Array)
+        and set(_dims(array)) & set(dims)
+        and name.rpartition("/")[2] not in (*dims, MESSAGE)
+    }
     found = []
     for region in _chunks(ledger):
         try:
             done = (np.asarray(ledger[region]) != FILL["i"]).any()
         except Exception as error:  # whatever a codec makes of broken bytes
-            found.append(Damage(LEDGER, region, _said(error)))
+            found.append(Damage(path, region, _said(error)))
             continue
         if not done:
             continue
-        for name, array in group.arrays():
-            own = dict(zip(dims, region, strict=True))
-            if not set(_dims(array)) & set(dims) or name in dims:
-                continue
-            places = tuple(own.get(dim, slice(None)) for dim in _dims(array))
-            index = [
-                (place.start or 0) // size for place, size in zip(places, array.chunks, strict=True)
-            ]
-            key = array.metadata.encode_chunk_key(tuple(index))
-            if not files.exists(f"{root.rstrip('/')}/{name}/{key}"):
+        own = dict(zip(dims, region, strict=True))
+        for name, array in arrays.items():
+            spot = tuple(own.get(dim, slice(None)) for dim in _dims(array))
+            if not _there(array, spot):
                 found.append(Damage(name, region, "is not there"))
                 continue
             try:
-                array[places]
+                array[spot]
             except Exception as error:
                 found.append(Damage(name, region, _said(error)))
     return found
 
 
-def forget(store: str, damaged: list[Damage], options: Mapping[str, Any] | None = None) -> None:
+def forget(store: Any, damaged: list[Damage], options: Mapping[str, Any] | None = None) -> None:
     """Make damaged regions not computed, so that a run that is resumed computes them again."""
-    ledger = _array(_open(store, options, "r+"), LEDGER)
+    place = place_of(store, options)
+    ledger, _ = _ledger(_group(place, place.store(read_only=False), "r+"), place)
     for region in {tuple((s.start, s.stop) for s in one.region) for one in damaged}:
         ledger[tuple(slice(*ends) for ends in region)] = FILL["i"]
+    if damaged:
+        place.commit((), "forget damaged regions")
+
+
+def _group(place: Place, store: Any, mode: Any = "r") -> zarr.Group:
+    try:
+        return zarr.open_group(store, mode=mode)
+    except FileNotFoundError as error:
+        raise DataNotFoundError(f"there is no Zarr store {place.name}") from error
+
+
+def _ledger(group: zarr.Group, place: Place) -> tuple[zarr.Array[Any], str]:
+    path = ledger_in(dict(group.attrs), LEDGER)
+    found = group.get(path)
+    if not isinstance(found, zarr.Array):
+        raise LSMError(
+            f"{place.name} has no variable {path!r}: it is no result of xlsm, or its template is "
+            "not finished; run again with --resume"
+        )
+    return found, path
 
 
 def _said(error: Exception) -> str:
     return f"cannot be read: {str(error) or type(error).__name__}"
 
 
-def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:
-    found = group[name]
-    if not isinstance(found, zarr.Array):
-        raise LSMError(f"{name} is no array")
-    return found
-
-
 def _dims(array: zarr.Array[Any]) -> tuple[str, ...]:
     return tuple(map(str, getattr(array.metadata, "dimension_names", None) or ()))
 
 
+def _outer(array: zarr.Array[Any]) -> tuple[int, ...]:
+    """Give the shape of what is one object: a shard, or a chunk."""
+    return array.shards or array.chunks
+
+
+def _there(array: zarr.Array[Any], spot: tuple[slice, ...]) -> bool:
+    """Whether a chunk has been written: what was not reads as fill values, and looks well."""
+    index = [(s.start or 0) // size for s, size in zip(spot, _outer(array), strict=True)]
+    key = f"{array.path}/{array.metadata.encode_chunk_key(tuple(index))}"
+    return bool(sync(array.store.exists(key.lstrip("/"))))
+
+
 def _chunks(array: zarr.Array[Any]) -> Iterator[tuple[slice, ...]]:
     """Give the chunks of an array as slices."""
-    ranges = [
-        [slice(first, min(first + step, size)) for first in range(0, size, step)]
-        for size, step in zip(array.shape, array.chunks, strict=True)
-    ]
-    return itertools.product(*ranges)
+    dims = _dims(array)
+    sizes = dict(zip(dims, array.shape, strict=True))
+    for region in regions(sizes, dict(zip(dims, _outer(array), strict=True))):
+        yield tuple(slice(first, end) for _, first, end in region)

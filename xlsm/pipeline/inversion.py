@@ -80,10 +80,11 @@ def estimate_block(*arrays: Any, settings: Settings, size: int) -> tuple[np.ndar
         )
 
     return isolated(
-        functools.partial(_estimate, settings=settings, size=size),
+        functools.partial(_estimate, settings=settings),
         arrays,
         core_ndims(settings.layout),
         blank,
+        size=size,
     )
 
 

@@ -13,12 +13,10 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
-
 from xlsm.errors import LSMError
+from xlsm.pipeline.beside import Beside
 
-__all__ = ["Lease", "lease"]
+__all__ = ["STALE", "Lease", "busy", "is_stale", "lease"]
 
 #: Seconds after which a lease that was not renewed is stale, and between two renewals.
 STALE, RENEWAL = 90.0, 15.0
@@ -34,32 +32,35 @@ class Lease:
         self.since = datetime.now(UTC).isoformat(timespec="seconds")
         self.lost = False
 
-    def text(self) -> bytes:
+    def holder(self) -> dict[str, Any]:
         """Say who holds it, since when, and when that was last true."""
-        holder = {
+        return {
             "token": self.token,
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "since": self.since,
             "renewed": time.time(),
         }
-        return json.dumps(holder).encode()
+
+    def text(self) -> bytes:
+        """Say it as JSON."""
+        return json.dumps(self.holder()).encode()
 
 
 @contextlib.contextmanager
-def lease(store: str, options: Mapping[str, Any] | None = None) -> Iterator[Lease]:
+def lease(place: Beside, store: str) -> Iterator[Lease]:
     """Hold the lease of a store.
 
-    It is a small file beside the store, ``STORE.lease``, made by a create that fails if it is
-    there, on a disk as on S3. A lease that nobody has renewed for 90 s is taken over; clocks of
-    machines that share a store should not be minutes apart.
+    It is a small object beside the store, made by a create that fails if it is there, on a disk as
+    in a bucket. A lease that nobody has renewed for 90 s is taken over; clocks of machines that
+    share a store should not be minutes apart.
 
     Parameters
     ----------
+    place : Beside
+        Where it lies.
     store : str
-        Path or URL.
-    options : mapping, optional
-        Options of the fsspec file system.
+        What the store is called in messages.
 
     Yields
     ------
@@ -70,19 +71,17 @@ def lease(store: str, options: Mapping[str, Any] | None = None) -> Iterator[Leas
     LSMError
         If somebody else holds it: who, and since when.
     """
-    files, path = fsspec.core.url_to_fs(store, **(options or {}))
-    path = path.rstrip("/") + ".lease"
     ours = Lease()
-    _take(files, path, ours, store)
+    _take(place, ours, store)
     stop = threading.Event()
 
     def renew() -> None:
         while not stop.wait(RENEWAL):
             with contextlib.suppress(OSError):  # the next renewal may be luckier
-                if _holder(files, path).get("token") != ours.token:
+                if _holder(place).get("token") != ours.token:
                     ours.lost = True
                     return
-                _put(files, path, ours)
+                place.write(ours.text())
 
     keeper = threading.Thread(target=renew, daemon=True)
     keeper.start()
@@ -92,33 +91,32 @@ def lease(store: str, options: Mapping[str, Any] | None = None) -> Iterator[Leas
         stop.set()
         keeper.join()
         with contextlib.suppress(OSError):
-            if _holder(files, path).get("token") == ours.token:
-                files.rm_file(path)
+            if _holder(place).get("token") == ours.token:
+                place.remove()
 
 
-def _take(files: Any, path: str, ours: Lease, store: str) -> None:
+def _take(place: Beside, ours: Lease, store: str) -> None:
     """Create the lease, or take over a stale one."""
-    if _create(files, path, ours):
+    if place.create(ours.text()):
         return
-    theirs = _holder(files, path)
+    theirs = _holder(place)
     if not theirs:  # gone this moment, or broken
         time.sleep(SETTLE)
-        if _create(files, path, ours):
+        if place.create(ours.text()):
             return
-        theirs = _holder(files, path)
-    if theirs and not _stale(theirs):
-        raise LSMError(_busy(theirs, store))
-    with contextlib.suppress(FileNotFoundError):
-        files.rm_file(path)
-    _create(files, path, ours)
+        theirs = _holder(place)
+    if theirs and not is_stale(theirs):
+        raise LSMError(busy(theirs, store))
+    place.remove()
+    place.create(ours.text())
     # another driver may have found it stale, too, and be as quick
     time.sleep(SETTLE)
-    theirs = _holder(files, path)
+    theirs = _holder(place)
     if theirs.get("token") != ours.token:
-        raise LSMError(_busy(theirs, store))
+        raise LSMError(busy(theirs, store))
 
 
-def _stale(theirs: Mapping[str, Any]) -> bool:
+def is_stale(theirs: Mapping[str, Any]) -> bool:
     """Whether nobody keeps it alive; of a process of this machine that is known at once."""
     if theirs.get("host") == socket.gethostname() and isinstance(pid := theirs.get("pid"), int):
         try:
@@ -130,7 +128,8 @@ def _stale(theirs: Mapping[str, Any]) -> bool:
     return time.time() - float(theirs.get("renewed", 0.0)) >= STALE
 
 
-def _busy(theirs: Mapping[str, Any], store: str) -> str:
+def busy(theirs: Mapping[str, Any], store: str) -> str:
+    """Say who writes a store, since when, and what to do."""
     who = f"process {theirs.get('pid', '?')} on {theirs.get('host', '?')}"
     return (
         f"{store} is being written by {who}, since {theirs.get('since', '?')}: wait for it, or "
@@ -138,53 +137,10 @@ def _busy(theirs: Mapping[str, Any], store: str) -> str:
     )
 
 
-def _create(files: Any, path: str, ours: Lease) -> bool:
-    """Create the file, unless it is there."""
-    if isinstance(files, LocalFileSystem):
-        # fsspec looks first and creates then, which two can do at once; and nobody may ever read
-        # a lease without a holder
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        own = _written(path, ours)
-        try:
-            os.link(own, path)
-        except FileExistsError:
-            return False
-        finally:
-            os.unlink(own)
-        return True
-    try:
-        files.pipe_file(path, ours.text(), mode="create")
-    except FileExistsError:
-        return False
-    except OSError as error:  # S3 calls it a failed precondition
-        if "PreconditionFailed" in str(error) or "pre-conditions" in str(error):
-            return False
-        raise
-    return True
-
-
-def _written(path: str, ours: Lease) -> str:
-    """Write a file of our own beside the lease."""
-    own = f"{path}.{ours.token}"
-    with open(own, "wb") as file:
-        file.write(ours.text())
-    return own
-
-
-def _put(files: Any, path: str, ours: Lease) -> None:
-    """Replace the lease at once."""
-    if isinstance(files, LocalFileSystem):
-        os.replace(_written(path, ours), path)
-    else:
-        files.pipe_file(path, ours.text())
-
-
-def _holder(files: Any, path: str) -> dict[str, Any]:
+def _holder(place: Beside) -> dict[str, Any]:
     """Read who has it; nothing where nobody has, or it is being written this moment."""
-    with contextlib.suppress(AttributeError):
-        files.invalidate_cache()
     try:
-        found = json.loads(files.cat_file(path))
-    except (FileNotFoundError, json.JSONDecodeError):
+        found = json.loads(place.read())
+    except json.JSONDecodeError:
         return {}
     return found if isinstance(found, dict) else {}

@@ -12,22 +12,21 @@ import xarray as xr
 
 from xlsm._version import __version__
 from xlsm.errors import LSMError
+from xlsm.pipeline.blueprint import Blueprint, join
 
-__all__ = ["ATTRIBUTE", "check_same", "plan_of", "read_plan"]
+__all__ = ["ATTRIBUTE", "check_same", "ledger_in", "plan_of", "read_plan"]
 
 #: Attribute of the store that has the plan.
 ATTRIBUTE = "xlsm_plan"
 
 
-def plan_of(ds: xr.Dataset, chunks: Mapping[str, int]) -> str:
+def plan_of(blueprint: Blueprint) -> str:
     """Write down what decides a result: sizes, chunks, model, parameters, input, version.
 
     Parameters
     ----------
-    ds : Dataset
-        Lazy or not.
-    chunks : mapping of str to int
-        Size of a region along each batch dimension.
+    blueprint : Blueprint
+        What will be written.
 
     Returns
     -------
@@ -35,16 +34,28 @@ def plan_of(ds: xr.Dataset, chunks: Mapping[str, int]) -> str:
         JSON with sorted names. Of the data it has digests only, and of where they come from
         nothing.
     """
+    each = [(path, ds) for path, ds in blueprint.groups.items()]
     plan = {
         "xlsm": __version__,
-        "sizes": {str(dim): size for dim, size in ds.sizes.items()},
-        "chunks": dict(chunks),
+        "ledger": blueprint.ledger,
+        "sizes": {str(dim): size for _, ds in each for dim, size in ds.sizes.items()},
+        "chunks": blueprint.chunks,
+        "inner": blueprint.inner,
         "variables": {
-            str(name): [*map(str, variable.dims), str(variable.dtype)]
+            join(path, str(name)): [*map(str, variable.dims), str(variable.dtype)]
+            for path, ds in each
             for name, variable in ds.data_vars.items()
         },
-        "attributes": {str(name): str(value) for name, value in ds.attrs.items()},
-        "data": {str(name): _digest(variable) for name, variable in ds.variables.items()},
+        "attributes": {
+            join(path, str(name)): str(value)
+            for path, ds in each
+            for name, value in ds.attrs.items()
+        },
+        "data": {
+            join(path, str(name)): _digest(variable)
+            for path, ds in each
+            for name, variable in ds.variables.items()
+        },
     }
     return json.dumps(plan, sort_keys=True)
 
@@ -66,6 +77,16 @@ def read_plan(attributes: Mapping[str, Any]) -> str | None:
     return plan if isinstance(plan, str) else None
 
 
+def ledger_in(attributes: Mapping[str, Any], usual: str) -> str:
+    """Say where the ledger of a store lies; stores of 0.1.0 do not say it."""
+    try:
+        plan = json.loads(read_plan(attributes) or "{}")
+    except json.JSONDecodeError:
+        return usual
+    ledger = plan.get("ledger", usual) if isinstance(plan, dict) else usual
+    return ledger if isinstance(ledger, str) else usual
+
+
 def check_same(there: str, wanted: str, store: str) -> None:
     """Refuse to go on with a store that is meant for something else.
 
@@ -83,7 +104,8 @@ def check_same(there: str, wanted: str, store: str) -> None:
         told = ["the plan in it cannot be read"]
     raise LSMError(
         f"{store} was begun for another result, and cannot be resumed for this one: "
-        f"{'; '.join(told)}. Give the same input and options, or write to another store"
+        f"{'; '.join(told)}. Give the same input and options, write to another store, or replace "
+        "this one (overwrite=True, --overwrite)"
     )
 
 
@@ -94,6 +116,7 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         ("xlsm", "version of xlsm"),
         ("sizes", "size of"),
         ("chunks", "chunk size along"),
+        ("inner", "chunk size within a region along"),
         ("attributes", "attribute"),
         ("variables", "variable"),
     ):
@@ -108,6 +131,8 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
             for name in sorted({*one, *other})
             if one.get(name) != other.get(name)
         ]
+        if part == "chunks":
+            break  # the others follow from it
     if not told:
         one, other = old.get("data", {}), new.get("data", {})
         names = [name for name in sorted({*one, *other}) if one.get(name) != other.get(name)]

@@ -10,37 +10,60 @@ import numpy as np
 import xarray as xr
 import zarr
 
-__all__ = ["FILL", "consolidate", "plain", "to_zarr"]
+__all__ = ["FILL", "consolidate", "consolidate_store", "plain", "to_zarr"]
 
 #: Fill values of kinds that have no NaN.
 FILL = {"i": -1, "b": False}
 
 
 def to_zarr(
-    ds: xr.Dataset, store: Any, *, storage_options: Mapping[str, Any] | None = None
+    result: xr.Dataset | xr.DataTree,
+    store: Any,
+    *,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a result, computing what is lazy; see `xlsm.accessor.LSMAccessor.to_zarr`."""
     options = dict(storage_options) if storage_options else None
-    regular = plain(ds)
-    # zarr's own fill value is zero, and a status that was never written would read "converged"
-    encoding = {
-        name: {"fill_value": FILL.get(variable.dtype.kind, np.nan)}
-        for name, variable in ds.data_vars.items()
-    }
     try:
-        regular.to_zarr(
-            store,
-            mode="w-",
-            zarr_format=3,
-            encoding=encoding,
-            consolidated=False,
-            storage_options=options,
-        )
+        if isinstance(result, xr.DataTree):
+            _write_groups(result, store, options)
+        else:
+            plain(result).to_zarr(
+                store,
+                mode="w-",
+                zarr_format=3,
+                encoding=_fills(result),
+                consolidated=False,
+                storage_options=options,
+            )
     except FileExistsError as error:
         raise FileExistsError(
             f"{store} exists already and is left as it is: write to another name, or remove it"
         ) from error
     consolidate(store, options)
+
+
+def _write_groups(tree: xr.DataTree, store: Any, options: dict[str, Any] | None) -> None:
+    zarr.open_group(store, mode="w-", zarr_format=3, storage_options=options)
+    for node in tree.subtree:
+        if node.has_data:
+            ds = node.to_dataset(inherit=False)
+            plain(ds).to_zarr(
+                store,
+                group=node.path.strip("/"),
+                mode="a",
+                encoding=_fills(ds),
+                consolidated=False,
+                storage_options=options,
+            )
+
+
+def _fills(ds: xr.Dataset) -> dict[Any, dict[str, Any]]:
+    # zarr's own fill value is zero, and a status that was never written would read "converged"
+    return {
+        name: {"fill_value": FILL.get(variable.dtype.kind, np.nan)}
+        for name, variable in ds.data_vars.items()
+    }
 
 
 def plain(ds: xr.Dataset) -> xr.Dataset:
@@ -57,9 +80,17 @@ def plain(ds: xr.Dataset) -> xr.Dataset:
 
 def consolidate(store: Any, options: Mapping[str, Any] | None) -> None:
     """Put all metadata of a store in one place: one read instead of one per variable."""
+    given = None if options is None else dict(options)
+    consolidate_store(zarr.open_group(store, mode="r+", storage_options=given).store)
+
+
+def consolidate_store(store: Any) -> None:
+    """Do it for a store of zarr, if it is of a kind that has it."""
+    if not store.supports_consolidated_metadata:
+        return
     with warnings.catch_warnings():
         # readers that do not know consolidated metadata skip it
         warnings.filterwarnings("ignore", message="Consolidated metadata")
-        given = None if options is None else dict(options)
-        group = zarr.open_group(store, mode="r+", storage_options=given)
-        zarr.consolidate_metadata(group.store)
+        # names are strings of variable length, which have no final specification yet
+        warnings.filterwarnings("ignore", message="The data type")
+        zarr.consolidate_metadata(store)
