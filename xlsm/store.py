@@ -17,6 +17,7 @@ from xlsm.errors import (
     MissingVariableError,
     TimeAxisError,
 )
+from xlsm.pipeline.trust import refuse_objects
 
 __all__ = ["check_output", "chunk_stations", "load_if_small", "open_input", "write_output"]
 
@@ -69,6 +70,8 @@ def _open(source: str) -> xr.Dataset:
             f"Tutorial data sets are {', '.join(tutorial.NAMES)}."
         )
     is_zarr = _is_zarr(source) or source.rstrip("/").endswith(".zarr")
+    if is_zarr:
+        refuse_objects(source)
     try:
         return xr.open_zarr(source, chunks=None) if is_zarr else xr.open_dataset(source)
     except (ValueError, OSError) as error:
