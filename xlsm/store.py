@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import fsspec
 import xarray as xr
 
 from xlsm import tutorial
@@ -17,16 +16,13 @@ from xlsm.errors import (
     MissingVariableError,
     TimeAxisError,
 )
-from xlsm.pipeline.trust import refuse_objects
+from xlsm.pipeline.address import filesystem
+from xlsm.reading import SMALL, exists, is_zarr, open_file, why_absent
 
 __all__ = ["check_output", "chunk_stations", "load_if_small", "open_input", "write_output"]
 
-#: Up to this size (bytes) an input is read at once, and its values are checked before the run.
-SMALL = 8_000_000
 #: Stations a block has by default, at most: enough to fill a core's cache.
 BLOCK = 64
-#: What marks a folder as a Zarr store.
-MARKS = ("zarr.json", ".zgroup", ".zmetadata")
 
 
 def open_input(
@@ -63,20 +59,14 @@ def open_input(
 def _open(source: str) -> xr.Dataset:
     if source in tutorial.NAMES and not Path(source).exists():
         return tutorial.open_dataset(source)
-    if not _exists(source):
-        hint = did_you_mean(source, tutorial.NAMES, {})
-        raise DataNotFoundError(
-            f"there is no file or store {source}, nor a tutorial data set of that name.{hint} "
-            f"Tutorial data sets are {', '.join(tutorial.NAMES)}."
-        )
-    is_zarr = _is_zarr(source) or source.rstrip("/").endswith(".zarr")
-    if is_zarr:
-        refuse_objects(source)
-    try:
-        return xr.open_zarr(source, chunks=None) if is_zarr else xr.open_dataset(source)
-    except (ValueError, OSError) as error:
-        kind = "a Zarr store" if is_zarr else "a NetCDF file"
-        raise LSMError(f"{source} cannot be read as {kind}: {error}") from error
+    # the folder of a store need not exist by itself on a web server
+    if is_zarr(source) or exists(source):
+        return open_file(source)
+    hint = did_you_mean(source, tutorial.NAMES, {})
+    raise DataNotFoundError(
+        f"there is no file or store {source}{why_absent(source)}, nor a tutorial data set of that "
+        f"name.{hint} Tutorial data sets are {', '.join(tutorial.NAMES)}."
+    )
 
 
 def _renamed(ds: xr.Dataset, names: Mapping[str, str]) -> xr.Dataset:
@@ -157,27 +147,19 @@ def check_output(out: str, overwrite: bool, *, resume: bool = False) -> None:
     if out.rstrip("/").endswith((".nc", ".nc4", ".h5", ".csv")):
         stem = out.rsplit(".", 1)[0]
         raise LSMError(f"{out}: results are written as Zarr stores; call it {stem}.zarr")
-    if resume or not _exists(out):
+    if out.startswith(("http://", "https://")):
+        raise LSMError(f"{out}: nothing can be written to a web server; name a path or a bucket")
+    if resume or not exists(out):
         return
     if not overwrite:
         raise LSMError(f"{out} exists: choose another name, or replace it with --overwrite")
-    if not _is_zarr(out):
+    if not is_zarr(out):
         raise LSMError(f"{out} exists and is no Zarr store: --overwrite does not replace it")
 
 
 def write_output(ds: xr.Dataset, out: str, overwrite: bool) -> None:
     """Write a result, in place of the old one if it must be."""
-    if overwrite and _exists(out):
-        files, path = fsspec.core.url_to_fs(out)
+    if overwrite and exists(out):
+        files, path = filesystem(out)
         files.rm(path, recursive=True)
     ds.lsm.to_zarr(out)
-
-
-def _exists(url: str) -> bool:
-    files, path = fsspec.core.url_to_fs(url)
-    return bool(files.exists(path))
-
-
-def _is_zarr(url: str) -> bool:
-    files, path = fsspec.core.url_to_fs(url)
-    return any(files.exists(f"{path.rstrip('/')}/{mark}") for mark in MARKS)

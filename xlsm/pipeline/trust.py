@@ -12,9 +12,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import fsspec
-
 from xlsm.errors import LSMError
+from xlsm.pipeline.address import filesystem
 
 __all__ = ["refuse_objects"]
 
@@ -92,7 +91,7 @@ def refuse_objects(store: str, options: Mapping[str, Any] | None = None) -> None
 
 def _arrays(store: str, options: Mapping[str, Any]) -> Iterator[tuple[str, Document]]:
     """Give the metadata of all arrays, by name, from where zarr takes them."""
-    files, root = fsspec.core.url_to_fs(store, **options)
+    files, root = filesystem(store, options)
     root = root.rstrip("/")
 
     def read(key: str) -> Document:
