@@ -45,6 +45,7 @@ from xlsm.model.turbulence import ConstantExchange, WindExchange
 from xlsm.observation import Observation
 from xlsm.pipeline.flags import Flag
 from xlsm.priors import LogNormal, Normal, Uniform
+from xlsm.stations import open_stations
 
 __all__ = [
     "SDIRK2",
@@ -114,5 +115,6 @@ __all__ = [
     "errors",
     "fill_longwave",
     "models",
+    "open_stations",
     "tutorial",
 ]

@@ -40,7 +40,9 @@ app = typer.Typer(
 In = Annotated[
     str,
     typer.Argument(
-        metavar="IN", help="NetCDF file, Zarr store (path or URL), or name of a tutorial data set."
+        metavar="IN",
+        help="NetCDF file, Zarr store (path or URL), folder or pattern ('sites/*.nc') of files of "
+        "one station each, or name of a tutorial data set.",
     ),
 ]
 Out = Annotated[str, typer.Argument(metavar="OUT", help="Zarr store to write (path or URL).")]
@@ -254,7 +256,8 @@ def estimate(
         store.check_output(out, overwrite, resume=resume)
         ds = store.open_input(source, time, variables)
         land = _model(model, grid)
-        in_blocks = workers or sizes or resume or scheduler
+        large = ds.chunks and ds.nbytes > store.SMALL  # many files: never all of them at once
+        in_blocks = workers or sizes or resume or scheduler or large
         ds = store.chunk_stations(ds, sizes, workers) if in_blocks else ds.load()
 
         def run() -> xr.Dataset:

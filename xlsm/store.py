@@ -18,6 +18,7 @@ from xlsm.errors import (
 )
 from xlsm.pipeline.address import filesystem
 from xlsm.reading import SMALL, exists, is_zarr, open_file, why_absent
+from xlsm.stations import is_many, open_stations
 
 __all__ = ["check_output", "chunk_stations", "load_if_small", "open_input", "write_output"]
 
@@ -28,12 +29,13 @@ BLOCK = 64
 def open_input(
     source: str, time: str | None = None, rename: Mapping[str, str] | None = None
 ) -> xr.Dataset:
-    """Open a NetCDF file, a Zarr store or a tutorial data set; nothing large is read yet.
+    """Open NetCDF files, Zarr stores or a tutorial data set; nothing large is read yet.
 
     Parameters
     ----------
     source : str
-        Path, URL or name.
+        Path, URL or name; a folder of files of one station each, or a pattern such as
+        ``sites/*.nc``.
     time : str, optional
         ``from/to``, both included; either may be empty.
     rename : mapping of str to str, optional
@@ -50,9 +52,11 @@ def open_input(
     TimeAxisError
         If no time is left, or `time` cannot be read.
     """
-    ds = _open(source)
-    if rename:
-        ds = _renamed(ds, rename)
+    if source not in tutorial.NAMES and is_many(source):
+        ds = open_stations(source, rename=rename)
+    else:
+        ds = _open(source)
+        ds = _renamed(ds, rename) if rename else ds
     return ds if time is None else _select(ds, time)
 
 
