@@ -258,7 +258,8 @@ def estimate(
         land = _model(model, grid)
         large = ds.chunks and ds.nbytes > store.SMALL  # many files: never all of them at once
         in_blocks = workers or sizes or resume or scheduler or large
-        ds = store.chunk_stations(ds, sizes, workers) if in_blocks else ds.load()
+        many = store.CLUSTER if scheduler else workers
+        ds = store.chunk_stations(ds, sizes, many) if in_blocks else ds.load()
 
         def run() -> xr.Dataset:
             with unnoticed():  # of what is lazy as of what is not, it is told at the end

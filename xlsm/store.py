@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,10 +11,12 @@ import xarray as xr
 
 from xlsm import tutorial
 from xlsm.arguments import did_you_mean
+from xlsm.blocksize import batch_dims, block_size
 from xlsm.errors import (
     DataNotFoundError,
     DimensionError,
     LSMError,
+    LSMWarning,
     MissingVariableError,
     TimeAxisError,
 )
@@ -20,10 +24,18 @@ from xlsm.pipeline.address import filesystem
 from xlsm.reading import SMALL, exists, is_zarr, open_file, why_absent
 from xlsm.stations import is_many, open_stations
 
-__all__ = ["check_output", "chunk_stations", "load_if_small", "open_input", "write_output"]
+__all__ = [
+    "CLUSTER",
+    "SMALL",
+    "check_output",
+    "chunk_stations",
+    "load_if_small",
+    "open_input",
+    "write_output",
+]
 
-#: Stations a block has by default, at most: enough to fill a core's cache.
-BLOCK = 64
+#: Workers a cluster is taken to have that is not asked yet.
+CLUSTER = 32
 
 
 def open_input(
@@ -110,7 +122,7 @@ def chunk_stations(ds: xr.Dataset, sizes: Mapping[str, int], workers: int) -> xr
     ds : Dataset
         As `open_input` gives it.
     sizes : mapping of str to int
-        Block sizes by dimension; none means about `BLOCK` stations, at least a block a worker.
+        Block sizes by dimension; none means those of `xlsm.blocksize.block_size`.
     workers : int
         How many there will be.
 
@@ -118,25 +130,36 @@ def chunk_stations(ds: xr.Dataset, sizes: Mapping[str, int], workers: int) -> xr
     ------
     DimensionError
         If a name is no batch dimension, or a size is less than 1.
+
+    Warns
+    -----
+    LSMWarning
+        If chunks of the input are read several times.
     """
-    forced = set(ds["Tair"].dims) | set(ds["SWdown"].dims) if {"Tair", "SWdown"} <= set(ds) else ()
-    batch = {str(dim): ds.sizes[dim] for dim in forced if dim not in ("time", "depth")}
+    batch = batch_dims(ds)
     for dim, size in sizes.items():
         if dim not in batch:
             hint = f"they are {', '.join(batch)}" if batch else "there is none"
             raise DimensionError(f"--chunk: {dim!r} is no dimension of stations; {hint}")
         if size < 1:
             raise DimensionError(f"--chunk {dim}={size}: must be at least 1")
-    if not batch:
-        return ds.load()
-    longest = max(batch, key=lambda dim: batch[dim])
-    usual = {longest: max(1, min(BLOCK, -(-batch[longest] // max(1, workers))))}
-    return load_if_small(ds).chunk({**dict.fromkeys(ds.dims, -1), **(sizes or usual)})
+    return _in_blocks(ds, sizes, max(1, workers)) if batch else ds.load()
+
+
+def _in_blocks(ds: xr.Dataset, sizes: Mapping[str, int], workers: int) -> xr.Dataset:
+    """Cut into blocks, in one go: what is cut twice is read whole."""
+    if small := ds.nbytes <= SMALL:
+        ds = ds.load()
+    if not sizes and (usual := block_size(ds, workers, stored=not small)):
+        sizes = {usual.dim: usual.size}
+        if usual.cost:
+            warnings.warn(usual.cost, LSMWarning, stacklevel=3)
+    return ds.chunk({**dict.fromkeys(ds.dims, -1), **sizes})
 
 
 def load_if_small(ds: xr.Dataset) -> xr.Dataset:
-    """Read what fits; leave the rest lazy, each station's series whole."""
-    return ds.load() if ds.nbytes <= SMALL else ds.chunk({"time": -1} if "time" in ds.dims else {})
+    """Read what fits; leave the rest lazy, in blocks, each station's series whole."""
+    return ds.load() if ds.nbytes <= SMALL else _in_blocks(ds, {}, os.cpu_count() or 1)
 
 
 def check_output(out: str, overwrite: bool, *, resume: bool = False) -> None:
