@@ -40,7 +40,9 @@ app = typer.Typer(
 In = Annotated[
     str,
     typer.Argument(
-        metavar="IN", help="NetCDF file, Zarr store (path or URL), or name of a tutorial data set."
+        metavar="IN",
+        help="NetCDF file, Zarr store (path or URL), folder or pattern ('sites/*.nc') of files of "
+        "one station each, or name of a tutorial data set.",
     ),
 ]
 Out = Annotated[str, typer.Argument(metavar="OUT", help="Zarr store to write (path or URL).")]
@@ -252,8 +254,10 @@ def estimate(
         store.check_output(out, overwrite, resume=resume)
         ds = store.open_input(source, time, variables)
         land = _model(model, grid)
-        in_blocks = workers or sizes or resume or scheduler
-        ds = store.chunk_stations(ds, sizes, workers) if in_blocks else ds.load()
+        large = ds.chunks and ds.nbytes > store.SMALL  # many files: never all of them at once
+        in_blocks = workers or sizes or resume or scheduler or large
+        many = store.CLUSTER if scheduler else workers
+        ds = store.chunk_stations(ds, sizes, many) if in_blocks else ds.load()
 
         def run() -> xr.Dataset:
             with unnoticed():  # of what is lazy as of what is not, it is told at the end

@@ -15,7 +15,7 @@ from xlsm.model.model import Model
 from xlsm.pipeline.blocks import apply_blocks
 from xlsm.pipeline.inversion import Settings
 from xlsm.prepare import Likelihoods, Prepared, prepare
-from xlsm.validate import check_batch_dims
+from xlsm.validate import check_batch_dims, in_one_piece
 
 __all__ = ["sample"]
 
@@ -53,6 +53,7 @@ def sample(
         check_whole(name, value, least=1)
     check_whole("seed", seed, least=0)
     refuse_series(wanted_of(free), "sample")
+    ds = in_one_piece(ds)
     task = prepare(ds, free, observed=observed, fixed=fixed, model=model, likelihood=likelihood)
     check_batch_dims(task.inputs, ["chain", "draw"])
     each = ("chain", "draw")

@@ -25,6 +25,7 @@ from xlsm.validate import (
     check_batch_dims,
     check_depths_in_column,
     depths,
+    in_one_piece,
     parameter_values,
     time_step,
 )
@@ -60,6 +61,7 @@ def simulate(
     outputs: str | Iterable[str] | None = None,
 ) -> xr.Dataset:
     """Run the model; see `xlsm.accessor.LSMAccessor.simulate`."""
+    ds = in_one_piece(ds)
     model = resolve(model_of(parameters, model), ds)
     values = complete(parameter_values(parameters, model), model)
     metres = _depths(ds, depth, model)

@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import fsspec
 import zarr
 from zarr.storage import FsspecStore, LocalStore, ObjectStore
 
 from xlsm.errors import LSMError
+from xlsm.pipeline.address import filesystem
 from xlsm.pipeline.beside import Beside, FsspecBeside, ObstoreBeside
 
 __all__ = ["Place", "StoreWriter", "Writer", "place_of"]
@@ -106,7 +106,7 @@ class FsspecPlace:
 
     def occupied(self) -> bool:
         """As `Place` says."""
-        files, path = fsspec.core.url_to_fs(self.name, **self.options)
+        files, path = filesystem(self.name, self.options)
         return bool(files.exists(path) and files.ls(path))
 
     def lease(self) -> Beside:
