@@ -21,6 +21,7 @@ from xlsm.errors import (
     TimeAxisError,
 )
 from xlsm.pipeline.address import filesystem
+from xlsm.pipeline.places import place_of
 from xlsm.reading import SMALL, exists, is_zarr, open_file, why_absent
 from xlsm.stations import is_many, open_stations
 
@@ -31,6 +32,7 @@ __all__ = [
     "chunk_stations",
     "load_if_small",
     "open_input",
+    "remove",
     "write_output",
 ]
 
@@ -64,7 +66,10 @@ def open_input(
     TimeAxisError
         If no time is left, or `time` cannot be read.
     """
-    if source not in tutorial.NAMES and is_many(source):
+    if source.startswith("icechunk"):
+        ds = xr.open_zarr(place_of(source).store(), chunks=None, consolidated=False)
+        ds = _renamed(ds, rename) if rename else ds
+    elif source not in tutorial.NAMES and is_many(source):
         ds = open_stations(source, rename=rename)
     else:
         ds = _open(source)
@@ -176,7 +181,11 @@ def check_output(out: str, overwrite: bool, *, resume: bool = False) -> None:
         raise LSMError(f"{out}: results are written as Zarr stores; call it {stem}.zarr")
     if out.startswith(("http://", "https://")):
         raise LSMError(f"{out}: nothing can be written to a web server; name a path or a bucket")
-    if resume or not exists(out):
+    if resume:
+        return
+    if out.startswith("icechunk"):
+        raise LSMError(f"{out}: a repository is written to with --resume")
+    if not exists(out):
         return
     if not overwrite:
         raise LSMError(f"{out} exists: choose another name, or replace it with --overwrite")
@@ -186,7 +195,13 @@ def check_output(out: str, overwrite: bool, *, resume: bool = False) -> None:
 
 def write_output(ds: xr.Dataset, out: str, overwrite: bool) -> None:
     """Write a result, in place of the old one if it must be."""
-    if overwrite and exists(out):
+    if overwrite:
+        remove(out)
+    ds.lsm.to_zarr(out)
+
+
+def remove(out: str) -> None:
+    """Remove a store, if it is there."""
+    if exists(out):
         files, path = filesystem(out)
         files.rm(path, recursive=True)
-    ds.lsm.to_zarr(out)

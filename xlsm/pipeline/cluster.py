@@ -1,20 +1,17 @@
-"""Worker processes on this machine, and a result computed on them while somebody watches."""
+"""Worker processes: on this machine, or of a cluster that runs already."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import dask
-import numpy as np
-import xarray as xr
-from distributed import Client, LocalCluster, as_completed, futures_of
+from distributed import Client, LocalCluster
 
 from xlsm.errors import LSMError
 
-__all__ = ["client_of", "compute_watched", "local_client"]
+__all__ = ["client_of", "local_client"]
 
 #: Seconds a scheduler has to answer.
 ANSWER = 15
@@ -89,36 +86,3 @@ def _restore(before: dict[str, str | None]) -> None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
-
-
-def compute_watched(
-    client: Client, lazy: xr.Dataset, variable: str, watch: Callable[[np.ndarray[Any, Any]], Any]
-) -> xr.Dataset:
-    """Compute a lazy Dataset on workers and tell of every block that is done.
-
-    Parameters
-    ----------
-    client : distributed.Client
-        Whose workers compute; they keep the result.
-    lazy : Dataset
-        What to compute.
-    variable : str
-        Variable whose blocks are reported; it should be small, since all of it comes here.
-    watch : callable
-        Called with each block of it, in the order of completion.
-
-    Returns
-    -------
-    Dataset
-        The same with every chunk computed.
-
-    Raises
-    ------
-    Exception
-        What a block raised on its worker.
-    """
-    persisted: xr.Dataset = client.persist(lazy)
-    # of the values alone: coordinates may be lazy, too
-    for _, block in as_completed(futures_of(persisted[variable].data), with_results=True):
-        watch(block)
-    return persisted

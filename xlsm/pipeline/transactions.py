@@ -198,6 +198,8 @@ def repository_at(url: str, options: Mapping[str, Any]) -> RepositoryPlace:
     bucket, _, prefix = rest.strip("/").partition("/")
     given = {"from_env": True, **options} if not _names_credentials(options) else dict(options)
     if not kind:
+        # it warns of commits at the same time, which the lease keeps apart
+        icechunk.set_logs_filter("error")
         storage = icechunk.local_filesystem_storage(str(_local_path(url)))
     elif kind == "s3":
         storage = icechunk.s3_storage(bucket=bucket, prefix=prefix, **given)
