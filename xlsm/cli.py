@@ -6,6 +6,7 @@ What a command needs beyond the verbs is imported inside it, so that ``xlsm --he
 from __future__ import annotations
 
 import contextlib
+import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,6 +58,13 @@ Rename = Annotated[
     ),
 ]
 Time = Annotated[str | None, typer.Option(help="Times to use, e.g. 2012-05-01/2012-05-07.")]
+Compiled = Annotated[
+    Path | None,
+    typer.Option(
+        "--compilation-cache",
+        help="Folder of this machine in which compiled programs are kept for the next run.",
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")]
 
 
@@ -71,6 +79,22 @@ def _plainly() -> Iterator[None]:
         except (LSMError, OSError) as error:
             _tell(f"Error: {error}", "red")
             raise typer.Exit(1) from error
+
+
+@contextlib.contextmanager
+def _keeping(folder: Path | None) -> Iterator[None]:
+    """Have compiled programs kept, here and by the workers that are started meanwhile."""
+    from xlsm.pipeline.compiled import VARIABLE
+
+    before = os.environ.get(VARIABLE)
+    if folder is not None:
+        os.environ[VARIABLE] = str(folder.absolute())
+    try:
+        yield
+    finally:
+        if folder is not None:
+            os.environ.pop(VARIABLE)
+            os.environ.update({} if before is None else {VARIABLE: before})
 
 
 def _tell(text: str, style: str, **options: Any) -> None:
@@ -155,6 +179,7 @@ def simulate(
     grid: GridOption = None,
     rename: Rename = None,
     time: Time = None,
+    compilation_cache: Compiled = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Run the model under the forcing in IN and write its outputs to OUT."""
@@ -168,7 +193,7 @@ def simulate(
     given: Any = numbers_in(values, "--set")
     depths = [number_in(text, "--depth") for text in names_in(depth)] if depth else None
     console = Console()
-    with _plainly():
+    with _plainly(), _keeping(compilation_cache):
         store.check_output(out, overwrite)
         ds = store.load_if_small(store.open_input(source, time, variables))
         if parameters:
@@ -214,7 +239,10 @@ def estimate(
         typer.Option(help="Leave out observations and score on them: 50h, 0.25, 'every 5th day'."),
     ] = None,
     workers: Annotated[
-        int, typer.Option(min=0, help="Worker processes; 0 computes in this one.")
+        int,
+        typer.Option(
+            min=0, help="Worker processes, of GPUs at most one for each; 0 computes in this one."
+        ),
     ] = 0,
     chunk: Annotated[
         str | None, typer.Option(help="Stations computed at a time, e.g. station=64.")
@@ -230,6 +258,7 @@ def estimate(
             help="Write so that the run may be killed, and the same command goes on where it was.",
         ),
     ] = False,
+    compilation_cache: Compiled = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Estimate parameters from the observations in IN and write them to OUT.
@@ -238,6 +267,11 @@ def estimate(
     """
     if scheduler and workers:
         raise typer.BadParameter("give either --scheduler, which has workers, or --workers")
+    if scheduler and compilation_cache:
+        raise typer.BadParameter(
+            "--compilation-cache is for processes that start here: start those of --scheduler "
+            "with XLSM_COMPILATION_CACHE=FOLDER in their environment"
+        )
     from xlsm import store, tables
     from xlsm.notices import estimate_notice, unnoticed
 
@@ -248,7 +282,7 @@ def estimate(
     variables = pairs_in(rename, "--rename")
     left_out = share_in(holdout)
     console = Console()
-    with _plainly():
+    with _plainly(), _keeping(compilation_cache):
         store.check_output(out, overwrite, resume=resume)
         ds = store.open_input(source, time, variables)
         land = _model(model, grid)
