@@ -6,6 +6,7 @@ What a command needs beyond the verbs is imported inside it, so that ``xlsm --he
 from __future__ import annotations
 
 import contextlib
+import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,7 +69,8 @@ Workers = Annotated[
     int | None,
     typer.Option(
         min=0,
-        help="Worker processes; 0 computes in this one. By default 0, with --resume one a core.",
+        help="Worker processes, of GPUs at most one for each; 0 computes in this one. By default 0, "
+        "with --resume one a core.",
     ),
 ]
 Chunk = Annotated[str | None, typer.Option(help="Stations computed at a time, e.g. station=64.")]
@@ -81,6 +83,13 @@ Resume = Annotated[
     typer.Option(
         "--resume",
         help="Write so that the run may be killed, and the same command goes on where it was.",
+    ),
+]
+Compiled = Annotated[
+    Path | None,
+    typer.Option(
+        "--compilation-cache",
+        help="Folder of this machine in which compiled programs are kept for the next run.",
     ),
 ]
 
@@ -107,6 +116,22 @@ def _stoppable(out: str, resume: bool) -> Iterator[None]:
         how = "the same command goes on with" if resume else "it has left a part of"
         _tell(f"Stopped: {how} {out}", "yellow")
         raise typer.Exit(1) from None
+
+
+@contextlib.contextmanager
+def _keeping(folder: Path | None) -> Iterator[None]:
+    """Have compiled programs kept, here and by the workers that are started meanwhile."""
+    from xlsm.pipeline.compiled import VARIABLE
+
+    before = os.environ.get(VARIABLE)
+    if folder is not None:
+        os.environ[VARIABLE] = str(folder.absolute())
+    try:
+        yield
+    finally:
+        if folder is not None:
+            os.environ.pop(VARIABLE)
+            os.environ.update({} if before is None else {VARIABLE: before})
 
 
 def _tell(text: str, style: str, **options: Any) -> None:
@@ -195,6 +220,7 @@ def simulate(
     chunk: Chunk = None,
     scheduler: Scheduler = None,
     resume: Resume = False,
+    compilation_cache: Compiled = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Run the model under the forcing in IN and write its outputs to OUT."""
@@ -212,7 +238,7 @@ def simulate(
     sizes = {name: whole(n, "--chunk") for name, n in numbers_in(chunk, "--chunk").items()}
     depths = [number_in(text, "--depth") for text in names_in(depth)] if depth else None
     console = Console()
-    with _plainly():
+    with _plainly(), _keeping(compilation_cache):
         store.check_output(out, overwrite, resume=resume)
         ds = store.open_input(source, time, variables)
         processes = workers_of(workers, scheduler, resume)
@@ -274,6 +300,7 @@ def estimate(
     chunk: Chunk = None,
     scheduler: Scheduler = None,
     resume: Resume = False,
+    compilation_cache: Compiled = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Estimate parameters from the observations in IN and write them to OUT.
@@ -282,6 +309,11 @@ def estimate(
     """
     if scheduler and workers:
         raise typer.BadParameter("give either --scheduler, which has workers, or --workers")
+    if scheduler and compilation_cache:
+        raise typer.BadParameter(
+            "--compilation-cache is for processes that start here: start those of --scheduler "
+            "with XLSM_COMPILATION_CACHE=FOLDER in their environment"
+        )
     from xlsm import store, tables
     from xlsm.notices import estimate_notice, unnoticed
     from xlsm.running import chunks_of_run, computed, workers_of
@@ -293,7 +325,7 @@ def estimate(
     variables = pairs_in(rename, "--rename")
     left_out = share_in(holdout)
     console = Console()
-    with _plainly():
+    with _plainly(), _keeping(compilation_cache):
         store.check_output(out, overwrite, resume=resume)
         ds = store.open_input(source, time, variables)
         land = _model(model, grid)

@@ -15,6 +15,7 @@ import xarray as xr
 
 from xlsm.model.model import Model
 from xlsm.model.parameters import ParameterSpec
+from xlsm.pipeline.compiled import keep_compiled
 from xlsm.pipeline.forked import refuse_fork
 from xlsm.variables import plausible
 
@@ -119,6 +120,7 @@ def unpack(arrays: Sequence[Array], model: Model, rest: Sequence[int], size: int
     Block
     """
     refuse_fork()
+    keep_compiled()
     names = model.forcing
     first = model.initial.observed
     batch, shape = to_batch(arrays, [*leading_core(model), *rest], size)
