@@ -121,7 +121,7 @@ def test_workers_without_gpus(monkeypatch):
     with local_client(2) as client:
         found = workers_of(client)
         assert [one[gpus.VISIBLE] for one in found.values()] == [None, None]
-        assert client.cluster.scheduler.allowed_failures == 10
+        assert client.cluster.scheduler.allowed_failures == 3
 
 
 # ---------------------------------------------------------------- a scheduler of somebody else

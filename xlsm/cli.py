@@ -69,8 +69,8 @@ Workers = Annotated[
     int | None,
     typer.Option(
         min=0,
-        help="Worker processes, of GPUs at most one for each; 0 computes in this one. By default 0, "
-        "with --resume one a core.",
+        help="Worker processes, of GPUs at most one for each; 0 computes in this one. By default "
+        "0, with --resume one a core.",
     ),
 ]
 Chunk = Annotated[str | None, typer.Option(help="Stations computed at a time, e.g. station=64.")]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -65,9 +66,18 @@ class Place(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class StoreWriter:
-    """A writer whose chunks are there as soon as they are written."""
+    """A writer whose chunks are there as soon as they are written.
+
+    Parameters
+    ----------
+    store : zarr.abc.store.Store
+        What it writes into.
+    run : str
+        Of this run alone: a process that writes for several opens the arrays of each.
+    """
 
     store: Any
+    run: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex)
 
     def open(self) -> zarr.Group:
         """As `Writer` says."""
@@ -101,7 +111,8 @@ class FsspecPlace:
     def store(self, *, read_only: bool = True) -> Any:
         """As `Place` says."""
         if self.path is not None:
-            return LocalStore(self.path, read_only=read_only)
+            # whole: a worker may have been started elsewhere
+            return LocalStore(self.path.absolute(), read_only=read_only)
         return FsspecStore.from_url(self.name, dict(self.options) or None, read_only)
 
     def occupied(self) -> bool:
