@@ -94,9 +94,9 @@ class Block(NamedTuple):
 
 
 def leading_core(model: Model) -> list[int]:
-    """Count the core axes of the arrays that come first: forcing, and the first profile."""
+    """Count the core axes of the arrays that come first: forcing, and the profile it starts on."""
     profile = [name in model.profiles for name in model.forcing]
-    first = [1] if model.initial.observed else []
+    first = [2] if model.initial.observed else []
     return [*(2 if deep else 1 for deep in profile), *first]
 
 
@@ -119,9 +119,12 @@ def unpack(arrays: Sequence[Array], model: Model, rest: Sequence[int], size: int
     Block
     """
     refuse_fork()
-    names = model.forcing
+    names, core = model.forcing, leading_core(model)
     first = model.initial.observed
-    batch, shape = to_batch(arrays, [*leading_core(model), *rest], size)
+    if first:  # of the profile, all but the first time is another's
+        arrays = [*arrays[: len(names)], arrays[len(names)][..., 0, :], *arrays[len(core) :]]
+        core[-1] = 1
+    batch, shape = to_batch(arrays, [*core, *rest], size)
     forcing, bad = {}, np.zeros(size, bool)
     for name, series in zip(names, batch, strict=False):
         wrong = implausible(series, plausible(name))

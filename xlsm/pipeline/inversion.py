@@ -16,7 +16,8 @@ from xlsm.pipeline.blocks import from_batch
 from xlsm.pipeline.flags import flags_of
 from xlsm.pipeline.impossible import impossible
 from xlsm.pipeline.isolate import isolated
-from xlsm.pipeline.numbers import Layout, core_ndims, read_numbers
+from xlsm.pipeline.lengths import by_length
+from xlsm.pipeline.numbers import Layout, core_ndims, plan_of, read_numbers
 
 __all__ = ["Settings", "estimate_block", "lanes_of"]
 
@@ -79,12 +80,15 @@ def estimate_block(*arrays: Any, settings: Settings, size: int) -> tuple[np.ndar
             np.zeros(shape, np.int16),
         )
 
-    return isolated(
-        functools.partial(_estimate, settings=settings, size=size),
-        arrays,
-        core_ndims(settings.layout),
-        blank,
-    )
+    def some(arrays: Sequence[Any], size: int) -> tuple[np.ndarray[Any, Any], ...]:
+        return isolated(
+            functools.partial(_estimate, settings=settings, size=size),
+            arrays,
+            core_ndims(settings.layout),
+            blank,
+        )
+
+    return by_length(some, arrays, plan_of(settings.layout), size, lanes_of)
 
 
 def _estimate(
