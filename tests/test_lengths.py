@@ -400,11 +400,11 @@ def test_values_in_time_bear_a_record_that_ends_early_but_not_one_that_begins_la
     ds = padded(clean, {1: (20, 96), 2: (0, 60)}).isel(station=[0, 1, 2, 7])
     fixed = {name: value.isel(station=[0, 1, 2, 7]) for name, value in KNOWN.items()}
     free = {"albedo": Parameter(every="1D"), TWO[1]: Parameter()}
-    found = estimate(ds, free, fixed=fixed, error_bars="stated")
+    found = estimate(ds, free, fixed=fixed)
     assert found.status[1] == Status.forcing_gap
     assert found.status[2] == Status.not_identifiable
     assert (found.status.drop_isel(station=[1, 2]) == Status.converged).all()
-    one = estimate(alone(clean, 2, {2: (0, 60)}), free, fixed=known(2), error_bars="stated")
+    one = estimate(alone(clean, 2, {2: (0, 60)}), free, fixed=known(2))
     one, own = one.isel(station=0), found.isel(station=2)
     assert (own.albedo_std[3:] == np.inf).all()
     assert one.albedo.sizes["every_1D"] == 3
