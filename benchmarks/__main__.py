@@ -52,7 +52,7 @@ def main() -> None:
     for row in _judgement(rounds, stations):
         print("| " + " | ".join(row) + " |")
     print("\n| more than a point and its error bars | |\n|---|---|")
-    for row in [*_posterior(smoke), *_year(smoke)]:
+    for row in [*_posterior(smoke), *_year(smoke), *_lengths(smoke)]:
         print("| " + " | ".join(row) + " |")
 
 
@@ -193,6 +193,20 @@ def _year(smoke: bool) -> list[tuple[str, ...]]:
             f"{told['fit_s'] / told['fitted']:.2g} s a station, {told['iterations']:.0f} steps, "
             f"peak {told['peak_mib']:.0f} MiB",
         ),
+    ]
+
+
+def _lengths(smoke: bool) -> list[tuple[str, ...]]:
+    told = _told("lengths", *((6, 384, 1) if smoke else (256, 960, 7)))
+    longest = told["times"]
+    what = f"{told['stations']:.0f} records of {longest / 16:.0f} to {longest:.0f} times"
+    return [
+        (
+            f"{verb} {what}, over what as many times of whole records cost",
+            f"{told[f'{name}_ratio']:.2f} ({told[f'{name}_least']:.2f} to "
+            f"{told[f'{name}_most']:.2f})",
+        )
+        for verb, name in (("estimates of", "estimate"), ("simulations of", "simulate"))
     ]
 
 

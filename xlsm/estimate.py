@@ -135,6 +135,7 @@ def estimate(
             SERIES: len(ready.pieces),
         },
         settings=settings,
+        blanks={3: Status.raised},
     )
     est = judged(_label(results, settings, ready), ds, model, holdout, held, windows)
     notify(estimate_notice(est))

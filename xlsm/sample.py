@@ -11,6 +11,7 @@ import xarray as xr
 from xlsm.errors import LSMError
 from xlsm.estimate import LIMITS, STATUS, fixed_parameters, origin
 from xlsm.free import Parameter, check_whole, refuse_series, wanted_of
+from xlsm.inference.invert import Status
 from xlsm.model.model import Model
 from xlsm.pipeline.blocks import apply_blocks
 from xlsm.pipeline.inversion import Settings
@@ -65,6 +66,7 @@ def sample(
         output_dtypes=[np.float64, *(dtype for _, dtype, _ in STATISTICS), np.int8],
         output_sizes={"parameter": len(task.specs), "chain": int(chains), "draw": int(draws)},
         settings=SampleSettings(_estimation(task), int(draws), int(warmup), int(chains), int(seed)),
+        blanks={1 + len(STATISTICS): Status.raised},
     )
     return _label(results, task, warmup)
 
