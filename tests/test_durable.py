@@ -576,9 +576,10 @@ def test_a_tree_of_samples(tmp_path):
     assert progress(str(tmp_path / "drawn.zarr")) == {0: 3}
     assert verify(str(tmp_path / "drawn.zarr")) == []
     for group in ("posterior", "sample_stats"):
-        xr.testing.assert_equal(found[group].dataset, whole[group].dataset)
+        xr.testing.assert_equal(found[group].to_dataset(), whole[group].to_dataset())
     xr.testing.assert_equal(
-        found["constant_data"].dataset.drop_vars(MESSAGE), whole["constant_data"].dataset
+        found["constant_data"].to_dataset().drop_vars(MESSAGE),
+        whole["constant_data"].to_dataset(),
     )
 
 
