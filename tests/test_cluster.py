@@ -122,6 +122,9 @@ def test_workers_without_gpus(monkeypatch):
         found = workers_of(client)
         assert [one[gpus.VISIBLE] for one in found.values()] == [None, None]
         assert client.cluster.scheduler.allowed_failures == 3
+        # 15 s by default, after which a worker that was still starting again was let go for good:
+        # on a busy machine a region that kills its workers left none, and the run waited for ever
+        assert dask.config.get("distributed.deploy.lost-worker-timeout") == "1 day"
 
 
 # ---------------------------------------------------------------- a scheduler of somebody else

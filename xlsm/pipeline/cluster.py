@@ -50,6 +50,9 @@ def local_client(workers: int) -> Iterator[Client]:
         "distributed.scheduler.worker-saturation": 1.0,
         # a task that has met so many deaths of workers is computed again, where nobody else is
         "distributed.scheduler.allowed-failures": 3,
+        # a worker that dies is started again by its nanny; the cluster would dismiss both, for
+        # good, if that took longer than this
+        "distributed.deploy.lost-worker-timeout": "1 day",
     }
     options: dict[str, Any] = {}
     if devices := gpus()[:workers]:
