@@ -162,6 +162,11 @@ class RepositoryPlace:
             self._tip = self._session.commit(message)
         except icechunk.ConflictError as error:
             raise LSMError(f"{self.name}: somebody else has committed to it meanwhile") from error
+        except icechunk.IcechunkError as error:
+            raise LSMError(
+                f"{self.name}: could not commit what was computed ({str(error).splitlines()[0]}). "
+                "What was committed before stays; run it again to go on"
+            ) from error
 
     def sweep(self) -> None:
         """As `xlsm.pipeline.places.Place` says."""
