@@ -1,4 +1,4 @@
-"""Many small columns through two workers into a store, beside the bare kernel; and planning a million.
+"""Many small columns through two workers into a store, beside the kernel; a million planned.
 
 ``python -m benchmarks.network STATIONS BLOCK COLUMNS`` is a program of its own. It compares in one
 run what a worker process does with a block of stations that lies in its memory, ready to be solved,
@@ -20,12 +20,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dask.array as da
 import jax
 import numpy as np
 import psutil
 import xarray as xr
 
-import xlsm
 from xlsm import twin
 from xlsm.free import wanted_of
 from xlsm.inference.invert import invert
@@ -124,7 +124,7 @@ def _peaks() -> Iterator[dict[str, float]]:
 
 
 def run(folder: Path, stations: int, block: int) -> dict[str, float]:
-    """The whole way: stations a second once every worker has compiled, and peaks of memory."""
+    """Go the whole way: stations a second once every worker has compiled, peaks of memory."""
     source = columns(stations).chunk(station=block)
     source.drop_encoding().to_zarr(folder / "in.zarr", consolidated=False)
     moments: list[tuple[float, int]] = []
@@ -146,11 +146,16 @@ def run(folder: Path, stations: int, block: int) -> dict[str, float]:
 
 def plan(folder: Path, columns: int, block: int) -> dict[str, float]:
     """Everything before the first block is computed: seconds, and memory of the driver (MiB)."""
-    few = twin.network(2, days=1)[VARIABLES].isel(station=[0])
-    few = few.drop_vars([n for n, c in few.coords.items() if "station" in c.dims])
+    few = twin.network(2, days=1)[VARIABLES].isel(station=0, drop=True)
     path = str(folder / f"wide-{block}.zarr")
-    wide = few.chunk().isel(station=np.zeros(columns, int)).chunk(station=columns)
-    encoding = {n: {"chunks": (block, *few[n].shape[1:])} for n in VARIABLES}
+    shapes = {n: (columns, *few[n].shape) for n in VARIABLES}
+    wide = few.assign(
+        {
+            n: (("station", *few[n].dims), da.zeros(shape, chunks=shape), few[n].attrs)
+            for n, shape in shapes.items()
+        }
+    ).drop_vars(["latitude", "longitude"], errors="ignore")
+    encoding = {n: {"chunks": (block, *few[n].shape)} for n in VARIABLES}
     wide.drop_encoding().to_zarr(
         path, compute=False, consolidated=False, encoding=encoding, safe_chunks=False
     )
@@ -171,10 +176,11 @@ def main(stations: int, block: int, wide: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         bare = [_kernels(min(block, stations), 3)]
-        told: dict[str, Any] = {"stations": stations, "block": block, **run(folder, stations, block)}
+        told: dict[str, Any] = {"stations": stations, "block": block}
+        told |= run(folder, stations, block)
         bare.append(_kernels(min(block, stations), 3))  # before and after: machines drift
         told |= {"bare": statistics.mean(bare), "bare_before_after": bare, "columns": wide}
-        told["plans"] = [plan(folder, wide, size) for size in (wide // 1000, wide // 10_000) if size]
+        told["plans"] = [plan(folder, wide, -(-wide // count)) for count in (1000, 10_000)]
     print(json.dumps(told))
 
 
