@@ -49,6 +49,9 @@ def station_bar(console: Console) -> Iterator[Callable[..., None]]:
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
+    if console.is_terminal and not (console.is_jupyter or console.file.isatty()):
+        # FORCE_COLOR, which a notebook sets for all it starts, makes no terminal of a pipe
+        console = Console(file=console.file, force_terminal=False)
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("stations", total=None, flags=0, rate="")
         count = computed = 0
@@ -67,4 +70,7 @@ def station_bar(console: Console) -> Iterator[Callable[..., None]]:
             rate = f"{computed / max(time.monotonic() - begin, 1e-3):,.0f}/s"
             progress.update(task, advance=status.size, flags=count, rate=rate)
 
-        yield watch
+        try:
+            yield watch
+        finally:
+            progress.refresh()  # in a notebook the last state is not shown by itself

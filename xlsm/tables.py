@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,13 @@ FEW = 4
 
 def new_table(title: str, left: tuple[str, ...] = (), right: tuple[str, ...] = ()) -> Table:
     """Give an empty table in the house style, its text columns and then its columns of numbers."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1))
+    table = Table(
+        title=title,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1),
+        collapse_padding=True,  # or long names do not fit beside the numbers into 80 columns
+    )
     for name in left:
         table.add_column(name, overflow="fold")
     for name in right:
@@ -131,13 +137,16 @@ def _stations(est: xr.Dataset, chosen: Iterable[int] | None = None) -> Iterator[
     for flat in range(est["status"].size) if chosen is None else chosen:
         index = dict(zip(dims, map(int, np.unravel_index(flat, shape)), strict=True))
         one = est.isel(index)
-        yield (
-            ", ".join(_name(one[d]) if d in one.coords else f"{d} {i}" for d, i in index.items()),
-            one,
-        )
+        yield ", ".join(_name(one, dim, i) for dim, i in index.items()), one
 
 
-def _name(label: xr.DataArray) -> str:
+def _name(one: xr.Dataset, dim: Hashable, index: int) -> str:
+    """Name a place along a dimension; a number alone would not say of what, as on a grid."""
+    if dim not in one.coords:
+        return f"{dim} {index}"
+    label = one[dim]
+    if label.dtype.kind == "f":
+        return f"{dim} {float(label):.8g}"
     return time_text(label.values) if label.dtype.kind == "M" else str(label.values)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,9 @@ from xlsm.pipeline.regions import regions
 from xlsm.pipeline.write import FILL
 
 __all__ = ["Damage", "forget", "planned_chunks", "progress", "verify"]
+
+#: Regions that are read at a time: in a bucket most of the time is waiting.
+READERS = 8
 
 
 class Damage(NamedTuple):
@@ -103,15 +107,15 @@ def verify(store: Any, options: Mapping[str, Any] | None = None) -> list[Damage]
         and set(_dims(array)) & set(dims)
         and name.rpartition("/")[2] not in (*dims, MESSAGE)
     }
-    found = []
-    for region in _chunks(ledger):
+
+    def look(region: tuple[slice, ...]) -> list[Damage]:
         try:
             done = (np.asarray(ledger[region]) != FILL["i"]).any()
         except Exception as error:  # whatever a codec makes of broken bytes
-            found.append(Damage(path, region, _said(error)))
-            continue
+            return [Damage(path, region, _said(error))]
         if not done:
-            continue
+            return []
+        found = []
         own = dict(zip(dims, region, strict=True))
         for name, array in arrays.items():
             spot = tuple(own.get(dim, slice(None)) for dim in _dims(array))
@@ -122,7 +126,10 @@ def verify(store: Any, options: Mapping[str, Any] | None = None) -> list[Damage]
                 array[spot]
             except Exception as error:
                 found.append(Damage(name, region, _said(error)))
-    return found
+        return found
+
+    with ThreadPoolExecutor(READERS) as pool:
+        return [damage for each in pool.map(look, _chunks(ledger)) for damage in each]
 
 
 def forget(store: Any, damaged: list[Damage], options: Mapping[str, Any] | None = None) -> None:
