@@ -15,6 +15,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
@@ -51,7 +52,7 @@ def main() -> None:
     for row in _judgement(rounds, stations):
         print("| " + " | ".join(row) + " |")
     print("\n| more than a point and its error bars | |\n|---|---|")
-    for row in [*_posterior(smoke), *_year(smoke)]:
+    for row in [*_posterior(smoke), *_year(smoke), *_lengths(smoke)]:
         print("| " + " | ".join(row) + " |")
 
 
@@ -150,10 +151,11 @@ def _judgement(rounds: int, stations: int) -> list[tuple[str, ...]]:
     return rows
 
 
-def _told(program: str, *arguments: int) -> dict[str, float]:
+def _told(program: str, *arguments: int, **environment: str) -> dict[str, float]:
     """Run a benchmark that is a program of its own, and read what it tells."""
     command = [sys.executable, "-m", f"benchmarks.{program}", *map(str, arguments)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    given = os.environ | environment
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=given)
     told: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return told
 
@@ -194,6 +196,20 @@ def _year(smoke: bool) -> list[tuple[str, ...]]:
     ]
 
 
+def _lengths(smoke: bool) -> list[tuple[str, ...]]:
+    told = _told("lengths", *((6, 384, 1) if smoke else (256, 960, 7)))
+    longest = told["times"]
+    what = f"{told['stations']:.0f} records of {longest / 16:.0f} to {longest:.0f} times"
+    return [
+        (
+            f"{verb} {what}, over what as many times of whole records cost",
+            f"{told[f'{name}_ratio']:.2f} ({told[f'{name}_least']:.2f} to "
+            f"{told[f'{name}_most']:.2f})",
+        )
+        for verb, name in (("estimates of", "estimate"), ("simulations of", "simulate"))
+    ]
+
+
 def _cold(smoke: bool) -> list[tuple[str, ...]]:
     rows = []
     for stations in (1,) if smoke else (1, 1024):
@@ -202,7 +218,25 @@ def _cold(smoke: bool) -> list[tuple[str, ...]]:
         peak = statistics.median(run["peak_mib"] for run in runs)
         name = "cold process to the first estimate" if stations == 1 else "the same, 1024 stations"
         rows.append((name, f"{seconds:.1f} s, peak {peak:.0f} MiB", "", ""))
-    return rows
+    return [*rows, _warm(smoke)]
+
+
+def _warm(smoke: bool) -> tuple[str, ...]:
+    """Start with what another process has compiled, and without, in turns."""
+    with tempfile.TemporaryDirectory() as folder:
+        kept = {"XLSM_COMPILATION_CACHE": folder}
+        _told("first_estimate", 1, **kept)
+        pairs = [
+            (_told("first_estimate", 1, **kept), _told("first_estimate", 1))
+            for _ in range(1 if smoke else 5)
+        ]
+    ours, others = (
+        [statistics.median(run[what] for run in runs) for what in ("seconds", "peak_mib")]
+        for runs in zip(*pairs, strict=True)
+    )
+    text, without = (f"{s:.1f} s, peak {peak:.0f} MiB" for s, peak in (ours, others))
+    name = "cold process to the first estimate, compiled by another"
+    return (name, text, f"{without} (compiled here)", f"{others[0] / ours[0]:.2f}")
 
 
 def _row(

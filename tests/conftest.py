@@ -19,16 +19,13 @@ def x64():
         yield
 
 
-@pytest.fixture
-def s3(monkeypatch):
-    """An S3 server of our own in another process; yields its address."""
+@pytest.fixture(scope="session")
+def s3_server():
+    """An S3 server of our own in another process, where no kill of a test can take it down."""
     with contextlib.closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     endpoint = f"http://127.0.0.1:{port}"
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(command, **silent) as server:
@@ -41,6 +38,16 @@ def s3(monkeypatch):
             yield endpoint
         finally:
             server.terminate()
-            # closed here, where the warning about it is expected, and not at some later time
-            s3fs.S3FileSystem.clear_instance_cache()
-            gc.collect()
+
+
+@pytest.fixture
+def s3(s3_server, monkeypatch):
+    """The server, empty; yields its address."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    urllib.request.urlopen(f"{s3_server}/moto-api/reset", data=b"").close()
+    yield s3_server
+    # closed here, where the warning about it is expected, and not at some later time
+    s3fs.S3FileSystem.clear_instance_cache()
+    gc.collect()

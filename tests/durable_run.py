@@ -34,6 +34,10 @@ def numbers(arrays, *, size, log):
         lines.write(f"{int(stations[0]) // BLOCK} {os.getpid()}\n")
     if (stations == float(os.environ.get("XLSM_TEST_DEADLY", "nan"))).any():
         os._exit(1)  # as the kernel ends who takes too much memory
+    if (stations == float(os.environ.get("XLSM_TEST_HUNGRY", "nan"))).any():
+        much = np.ones(1_500_000_000, np.int8)
+        time.sleep(2)
+        del much
     # looked up here: another function, or another constant in it, would be another plan
     time.sleep(float(os.environ.get("XLSM_TEST_PAUSE", PAUSE)))
     return (np.sin(stations.reshape(-1, 1) * (1 + np.arange(TIMES))),)
@@ -99,6 +103,13 @@ def main(store, log, count="80", options="{}", cluster=""):
         import dask
 
         with dask.config.set(scheduler="threads", num_workers=2):
+            ds.lsm.to_zarr(**target, resume=True)
+        return
+    if cluster == "small":
+        from distributed import Client, LocalCluster
+
+        few = {"n_workers": 1, "threads_per_worker": 1, "memory_limit": "900MB"}
+        with LocalCluster(**few, dashboard_address=":0") as small, Client(small):
             ds.lsm.to_zarr(**target, resume=True)
         return
     from xlsm.pipeline.cluster import local_client

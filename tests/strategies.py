@@ -124,7 +124,6 @@ REFUSED = {
     "text": lambda ds, name: ds.assign({name: ds[name].astype(str)}),
     "complex": lambda ds, name: ds.assign({name: ds[name] + 0j}),
     "over depth": lambda ds, name: ds.assign({name: ds[name].expand_dims(depth=[0.1])}),
-    "chunks": lambda ds, name: ds.chunk(time=2),
 }
 #: Values that are no weather.
 BROKEN = [np.nan, np.inf, -np.inf, 1e300]

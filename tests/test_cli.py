@@ -215,12 +215,13 @@ class TestEstimate:
 
     def test_a_run_goes_on_and_is_looked_after(self, here: Path, stations: Path) -> None:
         common = ("--free", "albedo", "--observed", "LWup", "--chunk", "station=2")
-        command = ("estimate", stations, "out.zarr", *common, "--resume")
+        # in this process: workers compile with all optimisations, and differ in the last bits
+        command = ("estimate", stations, "out.zarr", *common, "--resume", "--workers", "0")
         assert run(*command).exit_code == 3
         plain = run("estimate", stations, "plain.zarr", *common)
         assert plain.exit_code == 3
         one, other = (xr.load_dataset(n, engine="zarr") for n in ("out.zarr", "plain.zarr"))
-        assert one.attrs.pop("xlsm_plan")
+        assert one.attrs.pop("xlsm_plan") == other.attrs.pop("xlsm_plan")
         xr.testing.assert_identical(one, other)
         result = run("status", "out.zarr")
         assert "6 of 6 stations are done (5 converged, 1 no_observations)" in said(result)
@@ -234,7 +235,7 @@ class TestEstimate:
         assert run(*command).exit_code == 3
         assert "out.zarr: whole" in said(run("verify", "out.zarr"))
         result = run(
-            "estimate", stations, "out.zarr", "--free", "emissivity", *common[2:], "--resume"
+            "estimate", stations, "out.zarr", "--free", "emissivity", *common[2:], *command[-3:]
         )
         assert result.exit_code == 1
         assert "cannot be resumed for this one: variable" in said(result)

@@ -16,7 +16,7 @@ from distributed import Client
 from twins import ERRORS, FREE, assert_identical_numbers, twin
 
 from xlsm import Parameter
-from xlsm.errors import DimensionError
+from xlsm.errors import LSMWarning
 from xlsm.inference.invert import invert
 from xlsm.model.batch import run_batch
 
@@ -101,15 +101,60 @@ def test_eager_in_eager_out(eager):
         assert all(variable.chunks is None for variable in result.values())
 
 
-def test_time_must_be_in_one_chunk(ds):
-    lazy = ds.chunk(time=12)
-    for call in (lazy.lsm.simulate, lambda: lazy.lsm.estimate(TWO, observed=ERRORS)):
-        with pytest.raises(DimensionError, match=r"use ds\.chunk\(time=-1\)"):
-            call()
-    lazy.chunk(time=-1).lsm.simulate()
-    depths = ds.chunk(depth=1)
-    with pytest.raises(DimensionError, match=r"use ds\.chunk\(depth=-1\)"):
-        depths.lsm.estimate(TWO, observed=ERRORS)
+VERBS = {
+    "simulate": lambda ds: ds.lsm.simulate(),
+    "estimate": lambda ds: ds.lsm.estimate(TWO, observed=ERRORS),
+    "windows": lambda ds: ds.lsm.estimate(TWO, observed=ERRORS, window="12h", holdout="3h"),
+    "identifiability": lambda ds: ds.lsm.identifiability({"albedo": 0.2}, observed=ERRORS),
+    "data_worth": lambda ds: ds.lsm.data_worth({"albedo": 0.2}, observed=ERRORS),
+}
+
+
+@pytest.mark.parametrize("verb", VERBS.values(), ids=VERBS)
+@pytest.mark.parametrize("chunks", [{"time": 5, "station": 4}, {"depth": 1, "station": 4}])
+def test_chunks_of_time_are_put_together_and_the_cost_is_told_once(ds, verb, chunks):
+    lazy = ds.chunk(chunks)
+    before = lazy.chunks
+    with dask.config.set(scheduler=must_not_compute), pytest.warns(LSMWarning) as told:
+        result = verb(lazy)
+    (warning,) = [one for one in told if "chunked along time" in str(one.message)]
+    assert warning.filename == __file__
+    assert lazy.chunks == before
+    first = next(v for v in result.data_vars.values() if "station" in v.dims)
+    assert first.chunksizes["station"] == (4, 4, 2)
+
+
+def test_the_cost_of_chunks_of_time():
+    ds = twin(STATIONS, hours=24, noise=1.0)  # 5 series of 24 hours, one of them at two depths
+
+    def cost(lazy):
+        with pytest.warns(LSMWarning) as told:
+            lazy.lsm.simulate()
+        (said,) = [str(one.message) for one in told if "chunked along" in str(one.message)]
+        assert "\n" not in said
+        return said
+
+    said = cost(ds.chunk(time=5, station=4))
+    assert "SWdown and 4 more variables are chunked along time or depth" in said
+    assert "5 chunks are put together for every block, which takes 0.00461 MB" in said
+    assert "each of them is read once" in said
+    assert "ds.chunk(time=-1, station=4).drop_encoding().to_zarr(...)" in said
+    said = cost(ds.chunk(time=5, station=4).assign(Tair=ds.Tair.chunk(station=3)))
+    assert "SWdown and 3 more variables are" in said
+    assert "is read for up to 2 blocks" in said  # of 3, 1, 2, 2, 1 and 1 stations
+    said = cost(ds.chunk(time=5))
+    assert "takes 0.0115 MB" in said
+    assert "ds.chunk(time=-1, station=10)" in said
+    said = cost(ds.isel(station=0).chunk(time=5))
+    assert "ds.chunk(time=-1).drop_encoding()" in said
+
+
+@pytest.mark.bits
+def test_chunks_of_time_change_no_bit(ds):
+    with pytest.warns(LSMWarning, match="chunked along time"):
+        a = everything(ds.chunk(time=5, station=4))
+    for one, other in zip(a, everything(ds.chunk(station=4)), strict=True):
+        assert_identical_numbers(one.compute(scheduler="sync"), other.compute(scheduler="sync"))
 
 
 # ---------------------------------------------------------------------------- numbers

@@ -20,6 +20,7 @@ import xlsm
 from xlsm.diffusivity import ESTIMATORS, diffusivity
 from xlsm.errors import (
     DimensionError,
+    LSMWarning,
     MissingVariableError,
     ParameterError,
     TimeAxisError,
@@ -435,8 +436,13 @@ def test_dask_in_lazy_out(ensemble):
 # ---------------------------------------------------------------------------- errors
 
 
-def chunked(**chunks):
-    return wave().chunk(chunks)
+@pytest.mark.parametrize("chunks", [{"time": 9}, {"depth": 1}])
+def test_chunks_of_time_and_depth_are_put_together(chunks):
+    with pytest.warns(LSMWarning, match="SoilTemp is chunked along time or depth") as told:
+        lazy = diffusivity(wave().chunk(chunks))
+    assert len(told) == 1
+    assert told[0].filename == __file__
+    xr.testing.assert_identical(lazy.compute(), diffusivity(wave()))
 
 
 def with_depths(*depth):
@@ -479,8 +485,6 @@ REFUSED = {
     "depths gone": (lambda: wave().isel(depth=[]), {}, (DimensionError, "no depth left")),
     "a depth twice": (lambda: with_depths(0.1, 0.2, 0.1), {}, (DimensionError, "duplicates")),
     "depth above ground": (lambda: with_depths(-0.1, 0, 1), {}, (DimensionError, "downwards")),
-    "chunks of time": (lambda: chunked(time=9), {}, (DimensionError, r"ds\.chunk\(time=-1\)")),
-    "chunks of depth": (lambda: chunked(depth=1), {}, (DimensionError, r"ds\.chunk\(depth=-1\)")),
     "name taken": (
         lambda: wave().expand_dims("layer"),
         {},

@@ -23,7 +23,7 @@ import xarray as xr
 import zarr
 from twins import twin
 
-from xlsm.errors import DataNotFoundError, LSMError
+from xlsm.errors import DataNotFoundError, DimensionError, LSMError
 from xlsm.pipeline import durable, lease
 from xlsm.pipeline.beside import FsspecBeside
 from xlsm.pipeline.blueprint import MESSAGE
@@ -528,3 +528,74 @@ def test_an_input_that_disappears(tmp_path, store, log):
     shutil.move(tmp_path / "kept", source / "a" / "c" / "6")
     result().lsm.to_zarr(store, resume=True)
     np.testing.assert_array_equal(read(store).double, 2 * given.a)
+
+
+def test_a_store_that_is_removed_and_made_anew_by_the_same_process(store, log):
+    """What was opened of the old one is of no use for the new one, which has other chunks."""
+    lazy(log).lsm.to_zarr(store, resume=True)
+    shutil.rmtree(store)
+    lazy(log).chunk(station=8).lsm.to_zarr(store, resume=True)
+    assert done(store) == set(range(BLOCKS))
+    other = lazy(log).chunk(station=16)
+    with pytest.raises(LSMError, match="chunk size along station: 8 in the store, 16 now"):
+        other.lsm.to_zarr(store, resume=True)
+    other.lsm.to_zarr(store, resume=True, overwrite=True)
+    same(store)
+    assert zarr.open_group(store)["series"].chunks == (16, durable_run.TIMES)
+
+
+def test_many_chunks_in_one_object(store, log):
+    """Regions become shards; damage to one is found, and single stations are chunks."""
+    lazy(log).lsm.to_zarr(store, resume=True, chunks={"station": 1})
+    same(store)
+    array = zarr.open_group(store, mode="r")["series"]
+    assert (array.shards, array.chunks) == ((4, durable_run.TIMES), (1, durable_run.TIMES))
+    assert verify(store) == []
+    shard = Path(store, "series", "c", "2", "0")
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:50] + bytes([whole[50] ^ 1]) + whole[51:])
+    found = verify(store)
+    assert [(one.variable, one.region[0]) for one in found] == [("series", slice(8, 12))]
+    with pytest.raises(DimensionError, match="does not divide a region, which has 4"):
+        lazy(log).lsm.to_zarr(f"{store}-other", resume=True, chunks={"station": 3})
+    with pytest.raises(DimensionError, match="'member' is no dimension of stations"):
+        lazy(log).lsm.to_zarr(f"{store}-other", resume=True, chunks={"member": 1})
+    assert not Path(f"{store}-other").exists()
+
+
+def test_a_tree_of_samples(tmp_path):
+    """Groups are regions, too; the ledger is where the status is."""
+    ds = twin(3, hours=24).chunk(station=1)
+    drawn = ds.lsm.sample("albedo", observed={"LWup": 5.0}, draws=5, warmup=5, chains=2)
+    drawn.lsm.to_zarr(tmp_path / "whole.zarr")
+    drawn.lsm.to_zarr(tmp_path / "drawn.zarr", resume=True)
+    whole, found = (
+        xr.open_datatree(tmp_path / name, engine="zarr").load()
+        for name in ("whole.zarr", "drawn.zarr")
+    )
+    assert progress(str(tmp_path / "drawn.zarr")) == {0: 3}
+    assert verify(str(tmp_path / "drawn.zarr")) == []
+    for group in ("posterior", "sample_stats"):
+        xr.testing.assert_equal(found[group].to_dataset(), whole[group].to_dataset())
+    xr.testing.assert_equal(
+        found["constant_data"].to_dataset().drop_vars(MESSAGE),
+        whole["constant_data"].to_dataset(),
+    )
+
+
+def test_a_store_of_an_older_version_opens(tmp_path, log):
+    """It is read, counted, verified and mended like any other; only gone on with it is not."""
+    old = tmp_path / "old.zarr"
+    shutil.unpack_archive(Path(__file__).parent / "stores" / "estimate-0.1.0.zip", old)
+    found = read(str(old))
+    assert found.sizes["station"] == 4
+    assert np.isfinite(found.albedo).all()
+    assert progress(str(old)) == {0: 1, 1: 3}
+    assert verify(str(old)) == []
+    (old / "albedo" / "c" / "1").unlink()
+    damage = verify(str(old))
+    assert [(one.variable, one.what) for one in damage] == [("albedo", "is not there")]
+    forget(str(old), damage)
+    assert progress(str(old))[-1] == 2
+    with pytest.raises(LSMError, match=r"version of xlsm: 0\.1\.0 in the store"):
+        lazy(log).lsm.to_zarr(old, resume=True)

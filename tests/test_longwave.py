@@ -12,7 +12,7 @@ import pytest
 import xarray as xr
 
 from xlsm import tutorial
-from xlsm.errors import DimensionError, MissingVariableError, TimeAxisError, UnitsError
+from xlsm.errors import LSMWarning, MissingVariableError, TimeAxisError, UnitsError
 from xlsm.longwave import fill_longwave
 from xlsm.model.constants import STEFAN_BOLTZMANN
 from xlsm.sky import (
@@ -387,8 +387,11 @@ def test_other_faults_are_those_of_the_readers():
     ds = weather()
     with refuses(TimeAxisError, "not regular"):
         fill_longwave(ds.isel(time=[0, 1, 5]))
-    with refuses(DimensionError, "Tair is split along 'time'"):
-        fill_longwave(ds.chunk(time=48))
+    with pytest.warns(LSMWarning, match=r"Tair and 4 more variables .* once\."):
+        filled = fill_longwave(ds.chunk(time=48))
+    assert len(filled.LWdown.chunksizes["time"]) == 1
+    assert len(filled.Tair.chunksizes["time"]) > 1  # what is not filled stays as it is
+    xr.testing.assert_allclose(filled.LWdown, fill_longwave(ds).LWdown)
     with refuses(UnitsError, "Tair cannot be in K", "degC"):
         fill_longwave(ds.assign(Tair=ds.Tair - 273.15))
     with refuses(UnitsError, "swapped"):

@@ -19,6 +19,7 @@ def test_there_are_notebooks() -> None:
         "03-choosing-a-model",
         "04-the-paper",
         "05-what-the-data-can-tell",
+        "06-buckets",
     ]
 
 

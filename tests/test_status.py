@@ -53,8 +53,8 @@ def forcing_gap(ds, fixed, i):
     ds["Tair"][i, 20] = np.nan
 
 
-def forcing_gap_at_the_first_time(ds, fixed, i):
-    ds["SWdown"][i, 0] = np.nan
+def forcing_gap_after_the_first_time(ds, fixed, i):
+    ds["SWdown"][i, 1] = np.nan
 
 
 def forcing_gap_infinite(ds, fixed, i):
@@ -87,7 +87,7 @@ SPOILT = {
     no_observations: Status.no_observations,
     too_few_observations: Status.too_few_observations,
     forcing_gap: Status.forcing_gap,
-    forcing_gap_at_the_first_time: Status.forcing_gap,
+    forcing_gap_after_the_first_time: Status.forcing_gap,
     forcing_gap_infinite: Status.forcing_gap,
     forcing_gap_without_observations: Status.forcing_gap,
     missing_parameter: Status.missing_parameter,

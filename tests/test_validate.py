@@ -269,10 +269,12 @@ def test_wrong_dims_are_named():
 
 
 @pytest.mark.parametrize("dim", ["time", "depth"])
-def test_chunked_core_dim_says_how_to_rechunk(dim):
-    with refuses(DimensionError, f"SoilTemp is split along '{dim}' into", f"ds.chunk({dim}=-1)"):
-        check_core_dims(good().chunk({dim: 1})["SoilTemp"], "SoilTemp")
-    check_core_dims(good().chunk(station=1)["SoilTemp"], "SoilTemp")
+def test_chunks_of_core_dims_are_put_together(dim):
+    read = read_variable(good().chunk({dim: 1, "station": 1}), "SoilTemp")
+    assert read.chunksizes["station"] == (1, 1)
+    assert len(read.chunksizes[dim]) == 1
+    np.testing.assert_array_equal(read, good().SoilTemp)
+    assert check(good().chunk({dim: 1})).problem.eq("").all()
 
 
 # ---------------------------------------------------------------------------- time
@@ -617,7 +619,6 @@ SPOILT = {
     "implausible": (lambda ds: ds.assign(Tair=ds.Tair - 273), "Tair", "looks like degC"),
     "text": (lambda ds: ds.assign(Tair=("time", ["a"] * 6)), "Tair", "real numbers"),
     "dims": (lambda ds: ds.assign(Tair=ds.Tair[:, 0]), "Tair", "no dimension 'time'"),
-    "chunks": (lambda ds: ds.chunk(time=2), "Tair", "ds.chunk(time=-1)"),
     "observation": (lambda ds: ds.assign(LWup=-ds.LWup), "LWup", "sign"),
     "nothing finite": (lambda ds: ds.assign(Tair=ds.Tair * np.nan), "Tair", "gaps"),
     "unsorted": (lambda ds: ds.isel(time=[1, 0, 2]), "time", "not sorted"),

@@ -45,6 +45,7 @@ from xlsm.model.turbulence import ConstantExchange, WindExchange
 from xlsm.observation import Observation
 from xlsm.pipeline.flags import Flag
 from xlsm.priors import LogNormal, Normal, Uniform
+from xlsm.stations import open_stations
 from xlsm.trees import LSMTreeAccessor
 
 __all__ = [
@@ -116,5 +117,6 @@ __all__ = [
     "errors",
     "fill_longwave",
     "models",
+    "open_stations",
     "tutorial",
 ]

@@ -72,16 +72,19 @@ class LSMAccessor:
         Dataset
             On the Dataset's times: ``SoilTemp`` (..., time, depth) and ``AvgSurfT`` (..., time)
             in K; ``SWup``, ``LWup``, ``Qg``, and ``Qh`` and ``Qle``, or, without a Bowen ratio,
-            their sum ``Qturb``, (..., time) in W m-2. Where forcing is NaN, or a value that
-            cannot be (-9999, say), everything after it is NaN. ``attrs["model"]`` holds the model
-            as it was run, with what the data decided filled in.
+            their sum ``Qturb``, (..., time) in W m-2. Each station runs over its own record, from
+            the first to the last time at which all its forcing is there, and is NaN outside of
+            it; where forcing is NaN in between, or a value cannot be (-9999, say), everything
+            after it is NaN. ``attrs["model"]`` holds the model as it was run, with what the data
+            decided filled in.
 
         Warns
         -----
         LSMWarning
             If the column is shallower than twice the damping depth of the record.
         FlaggedWarning
-            If forcing has gaps: from when on the result is NaN. Lazy data are not looked at.
+            If forcing has gaps within a record: from when on the result is NaN. Lazy data are not
+            looked at.
 
         Raises
         ------
@@ -126,8 +129,9 @@ class LSMAccessor:
 
         Weighted least squares: the parameters that bring the model closest to the observations,
         each residual over its standard error. NaN in an observation is missing and has no
-        weight. Bounds are kept by smooth transforms. Every station is solved for itself; one
-        that cannot be solved gets NaN and a ``status`` that says why.
+        weight. Bounds are kept by smooth transforms. Every station is solved for itself, over its
+        own record, from the first to the last time at which all its forcing is there; one that
+        cannot be solved gets NaN and a ``status`` that says why.
 
         Parameters
         ----------
@@ -250,6 +254,14 @@ optional
         `xlsm.inference.sensitivity.sandwich`. They tell of noise, even of noise that is larger
         than stated or correlated in time; what the model has wrong all the time biases an estimate
         and is in no error bar.
+
+        Stations of unequal length lie on the union of their times, with NaN where one is not
+        there (``xr.concat(..., join="outer")``). Each starts at its own first time, from the
+        profile observed then if its model says so, and costs about as much as its own record. What
+        the call decides for all of them is that of the whole: the depth of ``grid="auto"``, the
+        windows, the times held out. The pieces of ``xlsm.Parameter(every=...)`` are those of the
+        whole, too: there a record that begins late is a gap, and of one that ends early the
+        values after its end are not identifiable.
 
         Up to 24 free values the derivatives of all of them are carried forward through time with
         the model. A parameter that varies in time may bring hundreds; then the gradient goes

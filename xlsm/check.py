@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from xlsm.errors import LSMError
 from xlsm.inputs import resolve
 from xlsm.model.model import Model
 from xlsm.pipeline.blocks import implausible
+from xlsm.pipeline.lengths import spans
 from xlsm.units import check_plausible, in_canonical_units, units_of
 from xlsm.validate import called_otherwise, check_core_dims, find_variable
 from xlsm.variables import OBSERVABLES, VARIABLES
@@ -50,7 +53,8 @@ def check(ds: xr.Dataset, *, model: str | Model | None = None) -> pd.DataFrame:
         "forcing", "observation"), ``found``, ``units`` as labelled, ``conversion`` that will be
         made, ``range`` in canonical units ("lazy" if not computed), fraction ``missing``,
         ``longest_gap`` (consecutive missing times, the longest of all stations and depths) and
-        ``problem``, empty where there is none.
+        ``problem``, empty where there is none. Forcing that begins late or ends early at a
+        station has no gap there: the ``range`` of ``time`` says how many records are shorter.
 
     Raises
     ------
@@ -72,7 +76,7 @@ def check(ds: xr.Dataset, *, model: str | Model | None = None) -> pd.DataFrame:
         model = resolve(model, ds)
     except LSMError as error:
         trouble = str(error)
-    rows = [_time_row(ds), _depth_row(ds, model)]
+    rows = [_time_row(ds, model), _depth_row(ds, model)]
     if trouble and not rows[0].get("problem"):
         rows[0]["problem"] = trouble
     read = dict.fromkeys(name.partition("@")[0] for name in model.forcing)
@@ -81,7 +85,7 @@ def check(ds: xr.Dataset, *, model: str | Model | None = None) -> pd.DataFrame:
     return pd.DataFrame([{**_BLANK, **row} for row in rows]).astype({"longest_gap": "Int64"})
 
 
-def _time_row(ds: xr.Dataset) -> dict[str, Any]:
+def _time_row(ds: xr.Dataset, model: Model) -> dict[str, Any]:
     row: dict[str, Any] = {"variable": "time", "role": "axis", "found": "time" in ds.coords}
     if row["found"] and ds["time"].size:
         times = np.atleast_1d(ds["time"].values)
@@ -90,10 +94,32 @@ def _time_row(ds: xr.Dataset) -> dict[str, Any]:
         )
     try:
         step = time_step(ds)
-        row["range"] += f", step {step:g} s"
+        row["range"] += f", step {step:g} s{_shorter_records(ds, model)}"
     except LSMError as error:
         row["problem"] = str(error)
     return row
+
+
+def _shorter_records(ds: xr.Dataset, model: Model) -> str:
+    """Say how many stations have forcing for a part of the time; of data in memory."""
+    needed = [name for name in model.forcing if name not in model.tolerated]
+    forcing = [ds[name] for name in needed if name in ds and "time" in ds[name].dims]
+    if not forcing or any(series.chunks is not None for series in forcing):
+        return ""
+    absent = [
+        series.isnull().any([dim for dim in series.dims if str(dim).startswith("depth")])
+        for series in forcing
+    ]
+    together = functools.reduce(operator.or_, absent).transpose(..., "time")
+    first, count = spans(together.values)
+    part = (count > 0) & (count < together.sizes["time"])
+    if not part.any():
+        return ""
+    if count.ndim == 0:
+        begin, end = (time_text(ds["time"].values[i]) for i in (first, first + count - 1))
+        return f"; forcing from {begin} to {end}"
+    times = f"{count[part].min()} to {count[part].max()} times"
+    return f"; forcing at {part.sum()} of {part.size} stations for a part of it, {times}"
 
 
 def _depth_row(ds: xr.Dataset, model: Model) -> dict[str, Any]:
@@ -132,8 +158,8 @@ def _variable_row(ds: xr.Dataset, name: str, role: str) -> dict[str, Any]:
             problems.append(str(error))  # the values are worth looking at all the same
         values = in_canonical_units(da, name)
         row["conversion"] = _conversion(row["units"], VARIABLES[name].units)
-        row |= _statistics(values)
-        if role == "forcing" and row.get("missing", 0) > 0:
+        row |= _statistics(values, whole=role == "observation")
+        if role == "forcing" and row.get("longest_gap", row.get("missing", 0)) > 0:
             problems.append(
                 "Forcing has gaps, and a station with gaps in its forcing is not simulated: "
                 "select times without, ds.sel(time=slice(...)), or fill them, "
@@ -171,8 +197,8 @@ def _conversion(found: str, expected: str) -> str:
     return "" if found == expected else f"{found} to {expected}"
 
 
-def _statistics(da: xr.DataArray) -> dict[str, Any]:
-    """Range, missing fraction and longest gap of values in memory."""
+def _statistics(da: xr.DataArray, *, whole: bool) -> dict[str, Any]:
+    """Range, missing fraction, longest gap of values in memory, of the record or of the whole."""
     if da.chunks is not None:
         return {"range": "lazy"}
     present = np.isfinite(da.values)
@@ -186,6 +212,9 @@ def _statistics(da: xr.DataArray) -> dict[str, Any]:
     if "time" in da.dims:
         along = np.moveaxis(present, da.get_axis_num("time"), -1)
         index = np.arange(along.shape[-1])
+        if not whole:
+            first, count = (numbers[..., None] for numbers in spans(~along))
+            along = along | (count > 0) & ((index < first) | (index >= first + count))
         last_present = np.maximum.accumulate(np.where(along, index, -1), axis=-1)
         statistics["longest_gap"] = int((index - last_present).max())
     return statistics

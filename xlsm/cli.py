@@ -1,4 +1,4 @@
-"""The command line: ``xlsm demo | check | simulate | estimate``.
+"""The command line: ``xlsm demo | check | simulate | estimate | status | verify``.
 
 What a command needs beyond the verbs is imported inside it, so that ``xlsm --help`` stays quick.
 """
@@ -6,6 +6,7 @@ What a command needs beyond the verbs is imported inside it, so that ``xlsm --he
 from __future__ import annotations
 
 import contextlib
+import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,8 +19,6 @@ from xlsm.errors import LSMError, LSMWarning
 from xlsm.options import errors_in, names_in, number_in, numbers_in, pairs_in, share_in, whole
 
 if TYPE_CHECKING:
-    import xarray as xr
-
     from xlsm.model.model import Model as LandModel
 
 __all__ = ["app"]
@@ -40,7 +39,9 @@ app = typer.Typer(
 In = Annotated[
     str,
     typer.Argument(
-        metavar="IN", help="NetCDF file, Zarr store (path or URL), or name of a tutorial data set."
+        metavar="IN",
+        help="NetCDF file, Zarr store (path or URL), folder or pattern ('sites/*.nc') of files of "
+        "one station each, or name of a tutorial data set.",
     ),
 ]
 Out = Annotated[str, typer.Argument(metavar="OUT", help="Zarr store to write (path or URL).")]
@@ -57,7 +58,40 @@ Rename = Annotated[
     ),
 ]
 Time = Annotated[str | None, typer.Option(help="Times to use, e.g. 2012-05-01/2012-05-07.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")]
+Overwrite = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite",
+        help="Replace OUT if it exists; with --resume only if it was begun for something else.",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        help="Worker processes, of GPUs at most one for each; 0 computes in this one. By default "
+        "0, with --resume one a core.",
+    ),
+]
+Chunk = Annotated[str | None, typer.Option(help="Stations computed at a time, e.g. station=64.")]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(help="Dask scheduler whose workers compute, e.g. tcp://10.0.0.1:8786."),
+]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Write so that the run may be killed, and the same command goes on where it was.",
+    ),
+]
+Compiled = Annotated[
+    Path | None,
+    typer.Option(
+        "--compilation-cache",
+        help="Folder of this machine in which compiled programs are kept for the next run.",
+    ),
+]
 
 
 @contextlib.contextmanager
@@ -71,6 +105,33 @@ def _plainly() -> Iterator[None]:
         except (LSMError, OSError) as error:
             _tell(f"Error: {error}", "red")
             raise typer.Exit(1) from error
+
+
+@contextlib.contextmanager
+def _stoppable(out: str, resume: bool) -> Iterator[None]:
+    """End a run that is interrupted with exit code 1, and say how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        how = "the same command goes on with" if resume else "it has left a part of"
+        _tell(f"Stopped: {how} {out}", "yellow")
+        raise typer.Exit(1) from None
+
+
+@contextlib.contextmanager
+def _keeping(folder: Path | None) -> Iterator[None]:
+    """Have compiled programs kept, here and by the workers that are started meanwhile."""
+    from xlsm.pipeline.compiled import VARIABLE
+
+    before = os.environ.get(VARIABLE)
+    if folder is not None:
+        os.environ[VARIABLE] = str(folder.absolute())
+    try:
+        yield
+    finally:
+        if folder is not None:
+            os.environ.pop(VARIABLE)
+            os.environ.update({} if before is None else {VARIABLE: before})
 
 
 def _tell(text: str, style: str, **options: Any) -> None:
@@ -155,10 +216,18 @@ def simulate(
     grid: GridOption = None,
     rename: Rename = None,
     time: Time = None,
+    workers: Workers = None,
+    chunk: Chunk = None,
+    scheduler: Scheduler = None,
+    resume: Resume = False,
+    compilation_cache: Compiled = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Run the model under the forcing in IN and write its outputs to OUT."""
+    if scheduler and workers:
+        raise typer.BadParameter("give either --scheduler, which has workers, or --workers")
     from xlsm import store
+    from xlsm.running import chunks_of_run, computed, workers_of
 
     if parameters and values:
         raise typer.BadParameter("give either --parameters or --set, not both")
@@ -166,18 +235,32 @@ def simulate(
         raise typer.BadParameter("--grid: the estimates bring their model; name one with --model")
     variables = pairs_in(rename, "--rename")
     given: Any = numbers_in(values, "--set")
+    sizes = {name: whole(n, "--chunk") for name, n in numbers_in(chunk, "--chunk").items()}
     depths = [number_in(text, "--depth") for text in names_in(depth)] if depth else None
     console = Console()
-    with _plainly():
-        store.check_output(out, overwrite)
-        ds = store.load_if_small(store.open_input(source, time, variables))
+    with _plainly(), _keeping(compilation_cache):
+        store.check_output(out, overwrite, resume=resume)
+        ds = store.open_input(source, time, variables)
+        processes = workers_of(workers, scheduler, resume)
+        sizes = chunks_of_run(ds, out, sizes, resume)
+        many = store.CLUSTER if scheduler else processes
+        in_blocks = processes or sizes or resume or scheduler
+        ds = store.chunk_stations(ds, sizes, many) if in_blocks else store.load_if_small(ds)
         if parameters:
             given = store.open_input(parameters).load()
-        with console.status("simulating"):
-            names = names_in(outputs) if outputs else None
-            land = _model(model, grid)
-            sim = ds.lsm.simulate(given, model=land, depth=depths, outputs=names)
-            store.write_output(sim, out, overwrite)
+        names = names_in(outputs) if outputs else None
+        land = _model(model, grid)
+        sim = ds.lsm.simulate(given, model=land, depth=depths, outputs=names)
+        with _stoppable(out, resume):
+            computed(
+                sim,
+                out,
+                console,
+                workers=processes,
+                scheduler=scheduler,
+                overwrite=overwrite,
+                resume=resume,
+            )
     console.print(f"Wrote {', '.join(map(str, sim.data_vars))} to {out}", highlight=False)
 
 
@@ -213,23 +296,11 @@ def estimate(
         str | None,
         typer.Option(help="Leave out observations and score on them: 50h, 0.25, 'every 5th day'."),
     ] = None,
-    workers: Annotated[
-        int, typer.Option(min=0, help="Worker processes; 0 computes in this one.")
-    ] = 0,
-    chunk: Annotated[
-        str | None, typer.Option(help="Stations computed at a time, e.g. station=64.")
-    ] = None,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(help="Dask scheduler whose workers compute, e.g. tcp://10.0.0.1:8786."),
-    ] = None,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume",
-            help="Write so that the run may be killed, and the same command goes on where it was.",
-        ),
-    ] = False,
+    workers: Workers = None,
+    chunk: Chunk = None,
+    scheduler: Scheduler = None,
+    resume: Resume = False,
+    compilation_cache: Compiled = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Estimate parameters from the observations in IN and write them to OUT.
@@ -238,8 +309,14 @@ def estimate(
     """
     if scheduler and workers:
         raise typer.BadParameter("give either --scheduler, which has workers, or --workers")
+    if scheduler and compilation_cache:
+        raise typer.BadParameter(
+            "--compilation-cache is for processes that start here: start those of --scheduler "
+            "with XLSM_COMPILATION_CACHE=FOLDER in their environment"
+        )
     from xlsm import store, tables
     from xlsm.notices import estimate_notice, unnoticed
+    from xlsm.running import chunks_of_run, computed, workers_of
 
     wanted = names_in(free)
     errors = errors_in(observed)
@@ -248,61 +325,41 @@ def estimate(
     variables = pairs_in(rename, "--rename")
     left_out = share_in(holdout)
     console = Console()
-    with _plainly():
+    with _plainly(), _keeping(compilation_cache):
         store.check_output(out, overwrite, resume=resume)
         ds = store.open_input(source, time, variables)
         land = _model(model, grid)
-        in_blocks = workers or sizes or resume or scheduler
-        ds = store.chunk_stations(ds, sizes, workers) if in_blocks else ds.load()
+        processes = workers_of(workers, scheduler, resume)
+        sizes = chunks_of_run(ds, out, sizes, resume)
+        large = ds.chunks and ds.nbytes > store.SMALL  # many files: never all of them at once
+        in_blocks = processes or sizes or resume or scheduler or large
+        many = store.CLUSTER if scheduler else processes
+        ds = store.chunk_stations(ds, sizes, many) if in_blocks else ds.load()
 
-        def run() -> xr.Dataset:
-            with unnoticed():  # of what is lazy as of what is not, it is told at the end
-                result: xr.Dataset = ds.lsm.estimate(
-                    wanted,
-                    observed=errors,
-                    fixed=known,
-                    model=land,
-                    method=method,
-                    starts=starts,
-                    seed=seed,
-                    window=window,
-                    step=step,
-                    holdout=left_out,
-                )
-            return result
-
-        if resume:
-            from xlsm.pipeline.cluster import client_of, local_client
-            from xlsm.pipeline.durable import to_zarr_durably
-            from xlsm.progress import station_bar
-
-            lazy = run()
-            cluster: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
-            if scheduler:
-                cluster = client_of(scheduler)
-            elif workers and ds.chunks:
-                cluster = local_client(workers)
-            with cluster, station_bar(console, lazy.status.size) as watch:
-                try:
-                    to_zarr_durably(lazy, out, overwrite=overwrite, watch=watch)
-                except KeyboardInterrupt:
-                    _tell(f"Stopped: the same command goes on with {out}", "yellow")
-                    raise typer.Exit(1) from None
-            est = store.open_input(out).load()
-        elif (workers or scheduler) and ds.chunks:
-            from xlsm.pipeline.cluster import client_of, compute_watched, local_client
-            from xlsm.progress import station_bar
-
-            lazy = run()  # finds fault with the input before any worker starts
-            found = client_of(scheduler) if scheduler else local_client(workers)
-            with found as client, station_bar(console, lazy.status.size) as watch:
-                est = compute_watched(client, lazy, "status", watch)
-                store.write_output(est, out, overwrite)
-                est = est.load()
-        else:
-            with console.status("estimating"):
-                est = run().compute()
-            store.write_output(est, out, overwrite)
+        with unnoticed():  # of what is lazy as of what is not, it is told at the end
+            result = ds.lsm.estimate(
+                wanted,
+                observed=errors,
+                fixed=known,
+                model=land,
+                method=method,
+                starts=starts,
+                seed=seed,
+                window=window,
+                step=step,
+                holdout=left_out,
+            )
+        with _stoppable(out, resume):
+            computed(
+                result,
+                out,
+                console,
+                workers=processes,
+                scheduler=scheduler,
+                overwrite=overwrite,
+                resume=resume,
+            )
+        est = store.open_input(out).load()
     console.print(tables.estimate_table(est))
     for line in tables.residual_lines(est):
         console.print(line, markup=False, highlight=False)

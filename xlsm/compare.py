@@ -26,7 +26,7 @@ from xlsm.model.model import Model
 from xlsm.notices import unnoticed
 from xlsm.scores import described, score_fit, score_parts, stacked
 from xlsm.simulate import simulate
-from xlsm.validate import observed_errors
+from xlsm.validate import in_one_piece, observed_errors
 
 __all__ = ["compare"]
 
@@ -120,6 +120,7 @@ def compare(
     {'model': 2, 'part': 2, 'observable': 2}
     """
     _check(ds, models)
+    ds = in_one_piece(ds, stacklevel=3)
     first, end = split(ds, holdout)
     fit, whole = ds.isel(time=slice(first)), ds.isel(time=slice(end))
     plans = _plans(whole, fit, models, free, fixed)

@@ -12,7 +12,8 @@ from rich.console import Console
 
 from xlsm import tutorial
 from xlsm.errors import LSMError
-from xlsm.pipeline.cluster import compute_watched, local_client
+from xlsm.pipeline.cluster import local_client
+from xlsm.pipeline.durable import to_zarr_durably
 from xlsm.progress import station_bar
 from xlsm.tables import flagged, new_table, number, plus_minus, units_of
 
@@ -75,11 +76,10 @@ def demo(folder: Path, stations: int, workers: int, console: Console) -> xr.Data
         f"[bold]2.[/] Estimating {len(FREE)} parameters of each on {workers} worker processes, "
         f"{chunk} stations at a time -> {folder / OUTPUT}"
     )
-    with local_client(workers) as client, xr.open_zarr(folder / INPUT) as ds:
-        est = ds.lsm.estimate(FREE, observed=OBSERVED, fixed=FIXED)
-        with station_bar(console, stations) as watch:
-            est = compute_watched(client, est, "status", watch)
-        est.lsm.to_zarr(folder / OUTPUT)
+    with local_client(workers), xr.open_zarr(folder / INPUT) as ds:
+        lazy = ds.lsm.estimate(FREE, observed=OBSERVED, fixed=FIXED)
+        with station_bar(console) as watch:
+            to_zarr_durably(lazy, folder / OUTPUT, watch=watch)
     est = xr.load_dataset(folder / OUTPUT, engine="zarr")
     _show(network, est, dead, console)
     console.print(f"[bold]3.[/] Drawing the fit of one station -> {folder / FIGURE}")

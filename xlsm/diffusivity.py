@@ -16,7 +16,7 @@ from xlsm.arguments import did_you_mean
 from xlsm.axes import depths, time_step
 from xlsm.errors import DimensionError, ParameterError, TimeAxisError
 from xlsm.harmonics import conducted, decrement_and_lag, distances, fit_harmonics
-from xlsm.validate import check_batch_dims, read_variable
+from xlsm.validate import check_batch_dims, in_one_piece, read_variable
 from xlsm.variables import VARIABLES
 
 __all__ = ["ESTIMATORS", "diffusivity"]
@@ -131,7 +131,7 @@ def diffusivity(
     """
     if isinstance(ds, xr.DataArray):
         ds = ds.to_dataset(name="SoilTemp")
-    temperature = read_variable(ds, "SoilTemp")
+    temperature = read_variable(in_one_piece(ds, stacklevel=3), "SoilTemp")
     names = _names(estimators)
     metres = _two_depths(temperature)
     step = time_step(temperature.coords.to_dataset())

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from xlsm.errors import DimensionError
+from xlsm.errors import DimensionError, LSMWarning
 from xlsm.variables import VARIABLES
 
-__all__ = ["check_batch_dims", "check_core_dims"]
+__all__ = ["check_batch_dims", "check_core_dims", "in_one_piece", "put_together"]
 
 
 def check_core_dims(
@@ -21,7 +23,7 @@ def check_core_dims(
     core: Iterable[str] = ("time",),
     optional: Iterable[str] | None = None,
 ) -> None:
-    """Require the core dimensions, each in one chunk.
+    """Require the core dimensions, and no others that are none of a batch.
 
     Parameters
     ----------
@@ -38,8 +40,8 @@ def check_core_dims(
     Raises
     ------
     DimensionError
-        If a core dimension is missing or chunked, or ``time`` or ``depth`` is there and has no
-        business there.
+        If a core dimension is missing, or ``time`` or ``depth`` is there and has no business
+        there.
 
     Examples
     --------
@@ -64,12 +66,97 @@ def check_core_dims(
                 f"{name} has a dimension {dim!r}, which is no batch dimension and which {name} "
                 f"cannot have; it has {da.dims}. Select one: ds[{name!r}].isel({dim}=0)."
             )
-        chunks = da.variable.chunksizes.get(dim, (1,))
-        if len(chunks) > 1:
-            raise DimensionError(
-                f"{name} is split along {dim!r} into {len(chunks)} chunks, but every step of the "
-                f"model needs the one before: use ds.chunk({dim}=-1) and chunk a batch dimension."
-            )
+
+
+def put_together(da: xr.DataArray) -> xr.DataArray:
+    """Make one chunk along time, and along depths, of what is split there; lazily.
+
+    Examples
+    --------
+    >>> put_together(xr.DataArray(np.zeros((4, 6)), dims=("station", "time")).chunk(1)).chunks
+    ((1, 1, 1, 1), (6,))
+    """
+    split = _split(da)
+    return da.chunk(dict.fromkeys(split, -1)) if split else da
+
+
+def _split(da: xr.DataArray) -> dict[str, int]:
+    """Count the chunks along each core dimension that has more than one."""
+    return {
+        str(dim): len(chunks)
+        for dim, chunks in da.variable.chunksizes.items()
+        if len(chunks) > 1 and (dim == "time" or str(dim).startswith("depth"))
+    }
+
+
+def in_one_piece(ds: xr.Dataset, stacklevel: int = 4) -> xr.Dataset:
+    """Make one chunk along time and depth of all that is read, and say once what it costs.
+
+    Every step of a model needs the one before, so that a block has to have all times.
+
+    Parameters
+    ----------
+    ds : Dataset
+        Unchanged; without Dask it is given back.
+    stacklevel : int, optional
+        Frames up to the caller the warning should point at.
+
+    Returns
+    -------
+    Dataset
+        Lazy where `ds` is.
+
+    Warns
+    -----
+    LSMWarning
+        If anything had to be put together: how many chunks, how large a block becomes, how often
+        a chunk is read, and how to avoid it.
+
+    Examples
+    --------
+    >>> ds = xr.Dataset({"Tair": (("station", "time"), np.zeros((4, 6)))})
+    >>> in_one_piece(ds.chunk(station=2)).chunksizes["time"]
+    (6,)
+    """
+    read = [ds[name] for name in map(str, ds.data_vars) if name in VARIABLES]
+    pieces = {str(da.name): math.prod(_split(da).values()) for da in read if _split(da)}
+    if not pieces:
+        return ds
+    whole = ds.assign({name: put_together(ds[name]) for name in pieces})
+    warnings.warn(_cost(pieces, [whole[da.name] for da in read]), LSMWarning, stacklevel=stacklevel)
+    return whole
+
+
+def _cost(pieces: dict[str, int], whole: list[xr.DataArray]) -> str:
+    """Say what it costs to put chunks together."""
+    chunks: dict[str, set[tuple[int, ...]]] = {}
+    for da in whole:
+        for dim, sizes in da.variable.chunksizes.items():
+            if dim != "time" and not str(dim).startswith("depth"):
+                chunks.setdefault(str(dim), set()).add(sizes)
+    # blocks end wherever a chunk of any variable ends
+    ends = {dim: {e for one in cuts for e in np.cumsum(one)} for dim, cuts in chunks.items()}
+    size = {dim: max(np.diff([0, *sorted(found)])) for dim, found in ends.items()}
+    block = sum(math.prod(size.get(str(d), n) for d, n in da.sizes.items()) * 8 for da in whole)
+    often = math.prod(max(_inside(one, ends[dim]) for one in cuts) for dim, cuts in chunks.items())
+    names = list(pieces)
+    more = f" and {len(names) - 1} more variables are" if len(names) > 1 else " is"
+    cut = "".join(f", {dim}={n}" for dim, n in size.items())
+    return (
+        f"{names[0]}{more} chunked along time or depth, and a model needs all of it at once: "
+        f"{max(pieces.values())} chunks are put together for every block, which takes "
+        f"{block / 1e6:.3g} MB, and each of them is read "
+        f"{'once' if often == 1 else f'for up to {often} blocks'}. To avoid it, write the data "
+        f"with whole series once, ds.chunk(time=-1{cut}).drop_encoding().to_zarr(...); smaller "
+        "chunks along a dimension of stations make smaller blocks"
+    )
+
+
+def _inside(sizes: tuple[int, ...], ends: set[int]) -> int:
+    """Count the blocks that a chunk goes into, at most."""
+    cuts = np.cumsum((0, *sizes))
+    blocks = np.array(sorted(ends))
+    return int(max(np.diff(np.searchsorted(blocks, cuts, "right"))))
 
 
 def check_batch_dims(arrays: Iterable[xr.DataArray], parameters: Iterable[str]) -> None:

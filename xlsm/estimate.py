@@ -21,6 +21,7 @@ from xlsm.observing import refuse_too_few, refuse_unseen
 from xlsm.pipeline.blocks import apply_blocks
 from xlsm.pipeline.inversion import Settings, estimate_block
 from xlsm.prepare import Likelihoods, Prepared, prepare
+from xlsm.validate import in_one_piece
 from xlsm.variables import VARIABLES
 from xlsm.verdict import doubts, with_verdict
 from xlsm.windows import windows_of
@@ -74,6 +75,7 @@ def estimate(
         raise ModelError(
             f"unknown error_bars {error_bars!r}: expected one of {', '.join(ERROR_BARS)}"
         )
+    ds = in_one_piece(ds)
     windows = windows_of(ds, window, step)
     held = held_out(ds, holdout, windows)
     wanted = wanted_of(free)
@@ -133,6 +135,7 @@ def estimate(
             SERIES: len(ready.pieces),
         },
         settings=settings,
+        blanks={3: Status.raised},
     )
     est = judged(_label(results, settings, ready), ds, model, holdout, held, windows)
     notify(estimate_notice(est))

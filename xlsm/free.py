@@ -47,7 +47,8 @@ class Parameter:
     every : str or timedelta, optional
         Makes the parameter vary in time: a value for each ``"6h"``, ``"1D"``, ``"10D"``, counted
         from midnight, or each ``"month"``, ``"season"`` or ``"year"``. Each holds for the steps
-        that end in its piece of the record.
+        that end in its piece of the record, which must have forcing from its first time on at
+        every station.
     interpolation : {"piecewise", "linear"}
         With ``"linear"`` the values are those at the start of each piece, and at the end of the
         last, and the parameter is linear between them.

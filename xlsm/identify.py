@@ -14,6 +14,7 @@ from xlsm.errors import ParameterError
 from xlsm.free import Parameter
 from xlsm.looking import Found, Observed, diagonal, look
 from xlsm.model.model import Model
+from xlsm.validate import in_one_piece
 from xlsm.words import identifiability_in_words, worth_in_words
 
 __all__ = ["data_worth", "identifiability"]
@@ -31,7 +32,7 @@ def identifiability(
     model: str | Model | None = None,
 ) -> xr.Dataset:
     """Say which parameters can be told; see `xlsm.accessor.LSMAccessor.identifiability`."""
-    found = look(ds, parameters, free, observed, model, None)
+    found = look(in_one_piece(ds), parameters, free, observed, model, None)
     result = xr.Dataset(
         {
             "value": found.values.assign_attrs(long_name="where the sensitivities were looked at"),
@@ -86,7 +87,7 @@ def data_worth(
     model: str | Model | None = None,
 ) -> xr.Dataset:
     """Say what a further sensor would bring; see `xlsm.accessor.LSMAccessor.data_worth`."""
-    found = look(ds, parameters, free, observed, model, candidates)
+    found = look(in_one_piece(ds), parameters, free, observed, model, candidates)
     if found.worth.sizes["candidate"] == 0:
         raise ParameterError(
             "There is no candidate left: everything the model predicts is observed already. Name "

@@ -149,13 +149,15 @@ def _level(profile: xr.DataArray, wanted: tuple[float, ...]) -> xr.DataArray:
 def read_start(
     ds: xr.Dataset, model: Model, windows: Windows | None = None
 ) -> tuple[list[xr.DataArray], list[tuple[str, ...]]]:
-    """Read what the initial state wants of the first time, of each window; as `read_forcing`."""
+    """Read what the initial state wants of the first time, of each window; as `read_forcing`.
+
+    At all times: which is the first one is each station's own matter.
+    """
     wanted = model.initial.observed
     if not wanted:
         return [], []
-    profile = _level(_profile(ds, "SoilTemp"), wanted)
-    first = cut(profile, windows).isel(time=0, drop=True)
-    return [first.rename({LEVEL: START})], [(START,)]
+    profile = cut(_level(_profile(ds, "SoilTemp"), wanted), windows)
+    return [profile.rename({LEVEL: START})], [("time", START)]
 
 
 def warn_if_shallow(

@@ -17,7 +17,7 @@ from xlsm.sky import (
     vapour_pressure,
 )
 from xlsm.solar import read_clear_sky
-from xlsm.validate import read_variable
+from xlsm.validate import in_one_piece, read_variable
 from xlsm.variables import VARIABLES, attributes
 
 __all__ = ["fill_longwave"]
@@ -76,6 +76,7 @@ def fill_longwave(ds: xr.Dataset, *, clouds: bool = True) -> xr.Dataset:
     >>> filled.LWdown.values.round(), filled.LWdown_estimated.values
     (array([401., 401., 401.]), array([2, 2, 2], dtype=int8))
     """
+    given, ds = ds, in_one_piece(ds, stacklevel=3)
     weather = [read_variable(ds, name) for name in ("Tair", "Qair", "PSurf")]
     if "LWdown" in ds.variables:
         observed, found = read_variable(ds, "LWdown"), dict(ds["LWdown"].attrs)
@@ -106,7 +107,7 @@ def fill_longwave(ds: xr.Dataset, *, clouds: bool = True) -> xr.Dataset:
         ancillary_variables=_joined(found.get("ancillary_variables"), "LWdown_estimated"),
         comment=_joined(found.get("comment"), _comment(flags)),
     )
-    return ds.assign(LWdown=longwave, LWdown_estimated=flags)
+    return given.assign(LWdown=longwave, LWdown_estimated=flags)
 
 
 def _sun(ds: xr.Dataset) -> list[xr.DataArray]:

@@ -7,6 +7,7 @@ import functools
 import operator
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -17,6 +18,7 @@ from xlsm.inference.invert import Status
 from xlsm.model.model import Model
 from xlsm.pipeline.blocks import implausible
 from xlsm.pipeline.flags import POOR_FIT
+from xlsm.pipeline.lengths import least_times, spans
 from xlsm.series import anywhen
 from xlsm.variables import plausible
 
@@ -27,7 +29,10 @@ CURES = {
     Status.limit_reached: "give max_steps= or starts=",
     Status.no_observations: "all of them are NaN",
     Status.too_few_observations: "free fewer parameters, or observe for longer",
-    Status.forcing_gap: "ds.lsm.check() finds the gaps: fill them, or select times without",
+    Status.forcing_gap: (
+        "ds.lsm.check() finds the gaps: fill them, or select times without; with every= a record "
+        "that begins late is one"
+    ),
     Status.missing_parameter: "a fixed parameter is NaN or outside its bounds",
     Status.non_finite_cost: "is an observation infinite?",
     Status.implausible_values: "ds.lsm.check() finds them; where() makes fill values NaN",
@@ -155,6 +160,8 @@ def doubt_notice(est: xr.Dataset, observed: Sequence[str], poor: Mapping[str, xr
 def gap_notice(model: Model, forcing: Sequence[xr.DataArray]) -> str:
     """Say from when on a simulation is NaN, because its forcing is missing or cannot be.
 
+    A record that begins late or ends early has no gap there.
+
     Parameters
     ----------
     model : Model
@@ -167,8 +174,10 @@ def gap_notice(model: Model, forcing: Sequence[xr.DataArray]) -> str:
     str
         One line; empty where there is no gap.
     """
-    needed = zip(model.forcing, forcing, strict=True)
-    gaps = {n: _missing(n, series) for n, series in needed if n not in model.tolerated}
+    read = zip(model.forcing, forcing, strict=True)
+    needed = {n: series for n, series in read if n not in model.tolerated}
+    inside = _recorded(list(needed.values()), least_times(model))
+    gaps = {n: _missing(n, series) & inside for n, series in needed.items()}
     names = [name for name, gap in gaps.items() if gap.any()]
     if not names:
         return ""
@@ -185,8 +194,22 @@ def gap_notice(model: Model, forcing: Sequence[xr.DataArray]) -> str:
     )
 
 
+def _recorded(forcing: Sequence[xr.DataArray], least: int) -> xr.DataArray:
+    """Whether a time lies in the record of its station, (..., time)."""
+    absent = functools.reduce(operator.or_, (_at_any_level(one.isnull()) for one in forcing))
+    absent = absent.transpose(..., "time")
+    first, count = (numbers[..., None] for numbers in spans(absent.values, least))
+    index = np.arange(absent.sizes["time"])
+    inside: Any = (index >= first) & (index < first + count) | (count == 0)
+    return absent.copy(data=inside)
+
+
 def _missing(name: str, series: xr.DataArray) -> xr.DataArray:
     """Whether a forcing is missing, or cannot be, at any of its levels, (..., time)."""
     absent = series.copy(data=~np.isfinite(series.values))
     absent |= implausible(series.values, plausible(name))
-    return absent.any([dim for dim in absent.dims if str(dim).startswith("_")])
+    return _at_any_level(absent)
+
+
+def _at_any_level(there: xr.DataArray) -> xr.DataArray:
+    return there.any([dim for dim in there.dims if str(dim).startswith("_")])

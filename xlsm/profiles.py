@@ -20,6 +20,7 @@ from xlsm.notices import unnoticed
 from xlsm.nuisance import is_nuisance
 from xlsm.prepare import Likelihoods
 from xlsm.simulate import model_of
+from xlsm.validate import in_one_piece
 from xlsm.windows import windows_of_estimate
 
 __all__ = ["profile"]
@@ -76,6 +77,7 @@ def profile(
             "says it all"
         )
     ds, windows = windows_of_estimate(ds, est)
+    ds = in_one_piece(ds)
     model = model_of(est, None)
     spec = model.parameters[parameter]
     bounds = treatments[parameter].bounds or spec.bounds

@@ -24,7 +24,7 @@ __all__ = ["station_bar"]
 
 
 @contextlib.contextmanager
-def station_bar(console: Console, stations: int | None = None) -> Iterator[Callable[..., None]]:
+def station_bar(console: Console) -> Iterator[Callable[..., None]]:
     """Show a bar: stations done, flagged, a second, and the time left.
 
     It moves when the function it gives is called with a block of ``status``.
@@ -33,14 +33,12 @@ def station_bar(console: Console, stations: int | None = None) -> Iterator[Calla
     ----------
     console : rich.console.Console
         Where to show it; what is not a terminal gets its last state only.
-    stations : int, optional
-        How many there are; otherwise whoever calls says it first, as ``total=``.
 
     Yields
     ------
     callable
-        To be called with each block that is done; with ``earlier=True`` for what was done before
-        and has no part in the speed.
+        To be called first with ``earlier=True``, the statuses of what was done before and has no
+        part in the speed, and ``total=``, how many stations there are; then with each block.
     """
     columns = (
         TextColumn("{task.description}"),
@@ -55,12 +53,12 @@ def station_bar(console: Console, stations: int | None = None) -> Iterator[Calla
         # FORCE_COLOR, which a notebook sets for all it starts, makes no terminal of a pipe
         console = Console(file=console.file, force_terminal=False)
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task("stations", total=stations, flags=0, rate="")
+        task = progress.add_task("stations", total=None, flags=0, rate="")
         count = computed = 0
         begin = time.monotonic()
 
         def watch(
-            status: np.ndarray[Any, Any], *, earlier: bool = False, total: int | None = stations
+            status: np.ndarray[Any, Any], *, earlier: bool = False, total: int | None = None
         ) -> None:
             nonlocal count, computed, begin
             count += int(np.sum(status != Status.converged))

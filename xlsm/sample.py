@@ -11,11 +11,12 @@ import xarray as xr
 from xlsm.errors import LSMError
 from xlsm.estimate import LIMITS, STATUS, fixed_parameters, origin
 from xlsm.free import Parameter, check_whole, refuse_series, wanted_of
+from xlsm.inference.invert import Status
 from xlsm.model.model import Model
 from xlsm.pipeline.blocks import apply_blocks
 from xlsm.pipeline.inversion import Settings
 from xlsm.prepare import Likelihoods, Prepared, prepare
-from xlsm.validate import check_batch_dims
+from xlsm.validate import check_batch_dims, in_one_piece
 
 __all__ = ["sample"]
 
@@ -53,6 +54,7 @@ def sample(
         check_whole(name, value, least=1)
     check_whole("seed", seed, least=0)
     refuse_series(wanted_of(free), "sample")
+    ds = in_one_piece(ds)
     task = prepare(ds, free, observed=observed, fixed=fixed, model=model, likelihood=likelihood)
     check_batch_dims(task.inputs, ["chain", "draw"])
     each = ("chain", "draw")
@@ -64,6 +66,7 @@ def sample(
         output_dtypes=[np.float64, *(dtype for _, dtype, _ in STATISTICS), np.int8],
         output_sizes={"parameter": len(task.specs), "chain": int(chains), "draw": int(draws)},
         settings=SampleSettings(_estimation(task), int(draws), int(warmup), int(chains), int(seed)),
+        blanks={1 + len(STATISTICS): Status.raised},
     )
     return _label(results, task, warmup)
 

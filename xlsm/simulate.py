@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -18,13 +18,21 @@ from xlsm.inputs import read_forcing, read_start, resolve, warn_if_shallow
 from xlsm.model.batch import run_batch
 from xlsm.model.model import Model
 from xlsm.notices import gap_notice, notify
-from xlsm.pipeline.blocks import apply_blocks, from_batch, outside_is_nan, unpack
+from xlsm.pipeline.blocks import (
+    apply_blocks,
+    from_batch,
+    leading_core,
+    outside_is_nan,
+    unpack,
+)
 from xlsm.pipeline.impossible import impossible, refuse_impossible
+from xlsm.pipeline.lengths import After, Plan, by_length
 from xlsm.series import at_times, varies
 from xlsm.validate import (
     check_batch_dims,
     check_depths_in_column,
     depths,
+    in_one_piece,
     parameter_values,
     time_step,
 )
@@ -60,6 +68,7 @@ def simulate(
     outputs: str | Iterable[str] | None = None,
 ) -> xr.Dataset:
     """Run the model; see `xlsm.accessor.LSMAccessor.simulate`."""
+    ds = in_one_piece(ds)
     model = resolve(model_of(parameters, model), ds)
     values = complete(parameter_values(parameters, model), model)
     metres = _depths(ds, depth, model)
@@ -209,8 +218,30 @@ def _outputs(
 
 def _block(*arrays: Any, settings: Settings, size: int) -> Any:
     """Simulate one block of stations, NumPy in and out."""
+
+    def some(arrays: Sequence[Any], size: int) -> tuple[np.ndarray[Any, Any], ...]:
+        return _simulate(arrays, settings, size)
+
+    leading = leading_core(settings.model)
+    varies_in_time = [name in settings.series for name in settings.parameters]
+    after: list[After] = ["same"] * len(leading)
+    after += ["same" if one else None for one in varies_in_time]
+    plan = Plan(settings.model, [*leading, *map(int, varies_in_time)], after, in_time=True)
+    blocks = by_length(some, arrays, plan, size, _lanes)
+    return blocks if len(blocks) > 1 else blocks[0]
+
+
+def _lanes(size: int) -> int:
+    """Count the stations that go through time together."""
+    return min(LANES, size)
+
+
+def _simulate(
+    arrays: Sequence[Any], settings: Settings, size: int
+) -> tuple[np.ndarray[Any, Any], ...]:
+    """Simulate the stations of a block whose records begin together."""
     model = settings.model
-    lanes = min(LANES, size)
+    lanes = _lanes(size)
     core = [int(name in settings.series) for name in settings.parameters]
     numbers = unpack(arrays, model, core, -(-size // lanes) * lanes)
     values = {
@@ -232,5 +263,4 @@ def _block(*arrays: Any, settings: Settings, size: int) -> Any:
             np.array(settings.depths),
             {name: values[name] for name in values if name in settings.series},
         )
-        blocks = tuple(from_batch(result[name], numbers.shape) for name in settings.outputs)
-    return blocks if len(blocks) > 1 else blocks[0]
+        return tuple(from_batch(result[name], numbers.shape) for name in settings.outputs)

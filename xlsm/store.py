@@ -2,41 +2,54 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
-import fsspec
 import xarray as xr
 
 from xlsm import tutorial
 from xlsm.arguments import did_you_mean
+from xlsm.blocksize import batch_dims, block_size
 from xlsm.errors import (
     DataNotFoundError,
     DimensionError,
     LSMError,
+    LSMWarning,
     MissingVariableError,
     TimeAxisError,
 )
+from xlsm.pipeline.address import filesystem
+from xlsm.pipeline.places import place_of
+from xlsm.reading import SMALL, exists, is_zarr, open_file, why_absent
+from xlsm.stations import is_many, open_stations
 
-__all__ = ["check_output", "chunk_stations", "load_if_small", "open_input", "write_output"]
+__all__ = [
+    "CLUSTER",
+    "SMALL",
+    "check_output",
+    "chunk_stations",
+    "load_if_small",
+    "open_input",
+    "remove",
+    "write_output",
+]
 
-#: Up to this size (bytes) an input is read at once, and its values are checked before the run.
-SMALL = 8_000_000
-#: Stations a block has by default, at most: enough to fill a core's cache.
-BLOCK = 64
-#: What marks a folder as a Zarr store.
-MARKS = ("zarr.json", ".zgroup", ".zmetadata")
+#: Workers a cluster is taken to have that is not asked yet.
+CLUSTER = 32
 
 
 def open_input(
     source: str, time: str | None = None, rename: Mapping[str, str] | None = None
 ) -> xr.Dataset:
-    """Open a NetCDF file, a Zarr store or a tutorial data set; nothing large is read yet.
+    """Open NetCDF files, Zarr stores or a tutorial data set; nothing large is read yet.
 
     Parameters
     ----------
     source : str
-        Path, URL or name.
+        Path, URL or name; a folder of files of one station each, or a pattern such as
+        ``sites/*.nc``.
     time : str, optional
         ``from/to``, both included; either may be empty.
     rename : mapping of str to str, optional
@@ -53,27 +66,28 @@ def open_input(
     TimeAxisError
         If no time is left, or `time` cannot be read.
     """
-    ds = _open(source)
-    if rename:
-        ds = _renamed(ds, rename)
+    if source.startswith("icechunk"):
+        ds = xr.open_zarr(place_of(source).store(), chunks=None, consolidated=False)
+        ds = _renamed(ds, rename) if rename else ds
+    elif source not in tutorial.NAMES and is_many(source):
+        ds = open_stations(source, rename=rename)
+    else:
+        ds = _open(source)
+        ds = _renamed(ds, rename) if rename else ds
     return ds if time is None else _select(ds, time)
 
 
 def _open(source: str) -> xr.Dataset:
     if source in tutorial.NAMES and not Path(source).exists():
         return tutorial.open_dataset(source)
-    if not _exists(source):
-        hint = did_you_mean(source, tutorial.NAMES, {})
-        raise DataNotFoundError(
-            f"there is no file or store {source}, nor a tutorial data set of that name.{hint} "
-            f"Tutorial data sets are {', '.join(tutorial.NAMES)}."
-        )
-    is_zarr = _is_zarr(source) or source.rstrip("/").endswith(".zarr")
-    try:
-        return xr.open_zarr(source, chunks=None) if is_zarr else xr.open_dataset(source)
-    except (ValueError, OSError) as error:
-        kind = "a Zarr store" if is_zarr else "a NetCDF file"
-        raise LSMError(f"{source} cannot be read as {kind}: {error}") from error
+    # the folder of a store need not exist by itself on a web server
+    if is_zarr(source) or exists(source):
+        return open_file(source)
+    hint = did_you_mean(source, tutorial.NAMES, {})
+    raise DataNotFoundError(
+        f"there is no file or store {source}{why_absent(source)}, nor a tutorial data set of that "
+        f"name.{hint} Tutorial data sets are {', '.join(tutorial.NAMES)}."
+    )
 
 
 def _renamed(ds: xr.Dataset, names: Mapping[str, str]) -> xr.Dataset:
@@ -113,7 +127,7 @@ def chunk_stations(ds: xr.Dataset, sizes: Mapping[str, int], workers: int) -> xr
     ds : Dataset
         As `open_input` gives it.
     sizes : mapping of str to int
-        Block sizes by dimension; none means about `BLOCK` stations, at least a block a worker.
+        Block sizes by dimension; none means those of `xlsm.blocksize.block_size`.
     workers : int
         How many there will be.
 
@@ -121,25 +135,36 @@ def chunk_stations(ds: xr.Dataset, sizes: Mapping[str, int], workers: int) -> xr
     ------
     DimensionError
         If a name is no batch dimension, or a size is less than 1.
+
+    Warns
+    -----
+    LSMWarning
+        If chunks of the input are read several times.
     """
-    forced = set(ds["Tair"].dims) | set(ds["SWdown"].dims) if {"Tair", "SWdown"} <= set(ds) else ()
-    batch = {str(dim): ds.sizes[dim] for dim in forced if dim not in ("time", "depth")}
+    batch = batch_dims(ds)
     for dim, size in sizes.items():
         if dim not in batch:
             hint = f"they are {', '.join(batch)}" if batch else "there is none"
             raise DimensionError(f"--chunk: {dim!r} is no dimension of stations; {hint}")
         if size < 1:
             raise DimensionError(f"--chunk {dim}={size}: must be at least 1")
-    if not batch:
-        return ds.load()
-    longest = max(batch, key=lambda dim: batch[dim])
-    usual = {longest: max(1, min(BLOCK, -(-batch[longest] // max(1, workers))))}
-    return load_if_small(ds).chunk({**dict.fromkeys(ds.dims, -1), **(sizes or usual)})
+    return _in_blocks(ds, sizes, max(1, workers)) if batch else ds.load()
+
+
+def _in_blocks(ds: xr.Dataset, sizes: Mapping[str, int], workers: int) -> xr.Dataset:
+    """Cut into blocks, in one go: what is cut twice is read whole."""
+    if small := ds.nbytes <= SMALL:
+        ds = ds.load()
+    if not sizes and (usual := block_size(ds, workers, stored=not small)):
+        sizes = {usual.dim: usual.size}
+        if usual.cost:
+            warnings.warn(usual.cost, LSMWarning, stacklevel=3)
+    return ds.chunk({**dict.fromkeys(ds.dims, -1), **sizes})
 
 
 def load_if_small(ds: xr.Dataset) -> xr.Dataset:
-    """Read what fits; leave the rest lazy, each station's series whole."""
-    return ds.load() if ds.nbytes <= SMALL else ds.chunk({"time": -1} if "time" in ds.dims else {})
+    """Read what fits; leave the rest lazy, in blocks, each station's series whole."""
+    return ds.load() if ds.nbytes <= SMALL else _in_blocks(ds, {}, os.cpu_count() or 1)
 
 
 def check_output(out: str, overwrite: bool, *, resume: bool = False) -> None:
@@ -154,27 +179,29 @@ def check_output(out: str, overwrite: bool, *, resume: bool = False) -> None:
     if out.rstrip("/").endswith((".nc", ".nc4", ".h5", ".csv")):
         stem = out.rsplit(".", 1)[0]
         raise LSMError(f"{out}: results are written as Zarr stores; call it {stem}.zarr")
-    if resume or not _exists(out):
+    if out.startswith(("http://", "https://")):
+        raise LSMError(f"{out}: nothing can be written to a web server; name a path or a bucket")
+    if resume:
+        return
+    if out.startswith("icechunk"):
+        raise LSMError(f"{out}: a repository is written to with --resume")
+    if not exists(out):
         return
     if not overwrite:
         raise LSMError(f"{out} exists: choose another name, or replace it with --overwrite")
-    if not _is_zarr(out):
+    if not is_zarr(out):
         raise LSMError(f"{out} exists and is no Zarr store: --overwrite does not replace it")
 
 
 def write_output(ds: xr.Dataset, out: str, overwrite: bool) -> None:
     """Write a result, in place of the old one if it must be."""
-    if overwrite and _exists(out):
-        files, path = fsspec.core.url_to_fs(out)
-        files.rm(path, recursive=True)
+    if overwrite:
+        remove(out)
     ds.lsm.to_zarr(out)
 
 
-def _exists(url: str) -> bool:
-    files, path = fsspec.core.url_to_fs(url)
-    return bool(files.exists(path))
-
-
-def _is_zarr(url: str) -> bool:
-    files, path = fsspec.core.url_to_fs(url)
-    return any(files.exists(f"{path.rstrip('/')}/{mark}") for mark in MARKS)
+def remove(out: str) -> None:
+    """Remove a store, if it is there."""
+    if exists(out):
+        files, path = filesystem(out)
+        files.rm(path, recursive=True)

@@ -13,7 +13,7 @@ import xarray as xr
 
 from xlsm.arguments import did_you_mean, parameter_values
 from xlsm.axes import check_depths_in_column, depths, time_step
-from xlsm.dims import check_batch_dims, check_core_dims
+from xlsm.dims import check_batch_dims, check_core_dims, in_one_piece, put_together
 from xlsm.errors import MissingVariableError, ParameterError
 from xlsm.observation import Observation
 from xlsm.units import check_plausible, convert, in_canonical_units, units_of
@@ -28,6 +28,7 @@ __all__ = [
     "depths",
     "find_variable",
     "in_canonical_units",
+    "in_one_piece",
     "observed_errors",
     "parameter_values",
     "read_variable",
@@ -48,7 +49,8 @@ def read_variable(ds: xr.Dataset, name: str) -> xr.DataArray:
     Returns
     -------
     xarray.DataArray
-        (..., time, ...), float64, canonical units, lazy if the input is.
+        (..., time, ...), float64, canonical units, lazy if the input is; in one chunk along
+        time and depth.
 
     Raises
     ------
@@ -63,6 +65,7 @@ def read_variable(ds: xr.Dataset, name: str) -> xr.DataArray:
     """
     da = find_variable(ds, name)
     check_core_dims(da, name)
+    da = put_together(da)  # the verbs tell of it, once, see in_one_piece
     converted = in_canonical_units(da, name)
     check_plausible(converted, name)
     return converted

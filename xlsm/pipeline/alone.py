@@ -1,4 +1,4 @@
-"""A task in a process of its own, for what ends whoever computes it: ``python -m ...alone``.
+"""A task in a process of its own, for what ends whoever computes it.
 
 A region that kills its worker (it takes too much memory, a library crashes) is cut into shares,
 each of them computed where nobody else is: smaller shares need less memory, and a station that
@@ -20,7 +20,7 @@ import numpy as np
 from xlsm.pipeline.regions import stations
 from xlsm.pipeline.task import Outcome, Task, give_up, perform
 
-__all__ = ["halves", "in_shares", "runs"]
+__all__ = ["answer", "halves", "in_shares", "runs"]
 
 #: Deaths of one region after which what is left of it is given up.
 DEATHS = 40
@@ -84,7 +84,7 @@ def _died(task: Task) -> Outcome | Exception | str:
     """Perform a task in another process; a text says that it died, and how."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run(
-        [sys.executable, "-m", "xlsm.pipeline.alone"],
+        [sys.executable, "-c", "from xlsm.pipeline.alone import answer; answer()"],
         input=cloudpickle.dumps(task),
         stdout=subprocess.PIPE,
         env=environment,
@@ -97,17 +97,14 @@ def _died(task: Task) -> Outcome | Exception | str:
     return f"the process that computed it died ({how}): out of memory?"
 
 
-def _main() -> None:
-    answer = os.dup(1)
+def answer() -> None:
+    """Perform the task that is told on the standard input, and tell its outcome on the output."""
+    output = os.dup(1)
     os.dup2(2, 1)  # whatever prints meanwhile is no answer
     result: Outcome | Exception
     try:
         result = perform(pickle.loads(sys.stdin.buffer.read()))
     except Exception as error:
         result = error
-    with os.fdopen(answer, "wb") as file:
+    with os.fdopen(output, "wb") as file:
         file.write(cloudpickle.dumps(result))
-
-
-if __name__ == "__main__":
-    _main()

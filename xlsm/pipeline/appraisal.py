@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -12,7 +13,8 @@ from xlsm.inference.fisher import sensitivity
 from xlsm.model.parameters import to_unbounded
 from xlsm.pipeline.blocks import from_batch
 from xlsm.pipeline.inversion import lanes_of
-from xlsm.pipeline.numbers import Layout, read_numbers
+from xlsm.pipeline.lengths import by_length
+from xlsm.pipeline.numbers import Layout, plan_of, read_numbers
 
 __all__ = ["Settings", "sensitivity_block"]
 
@@ -37,6 +39,17 @@ def sensitivity_block(
     *arrays: Any, settings: Settings, size: int
 ) -> tuple[np.ndarray[Any, Any], ...]:
     """Look at the sensitivities of one block of stations, NumPy in and out."""
+
+    def some(arrays: Sequence[Any], size: int) -> tuple[np.ndarray[Any, Any], ...]:
+        return _look(arrays, settings=settings, size=size)
+
+    return by_length(some, arrays, plan_of(settings.layout), size, lanes_of)
+
+
+def _look(
+    arrays: Sequence[Any], *, settings: Settings, size: int
+) -> tuple[np.ndarray[Any, Any], ...]:
+    """Look at the stations of a block whose records begin together."""
     layout = settings.layout
     data, values, block, bad = read_numbers(arrays, layout, size)
     bounds = (data.lower[:, None], data.upper[:, None], data.log_scale[:, None])

@@ -8,8 +8,9 @@ import os
 import uuid
 from typing import Any, Protocol
 
-import fsspec
 from fsspec.implementations.local import LocalFileSystem
+
+from xlsm.pipeline.address import filesystem
 
 __all__ = ["Beside", "FsspecBeside", "ObstoreBeside"]
 
@@ -48,7 +49,7 @@ class FsspecBeside:
     @classmethod
     def of(cls, store: str, options: dict[str, Any], suffix: str) -> FsspecBeside:
         """Beside a store, by the same name and a suffix."""
-        files, path = fsspec.core.url_to_fs(store, **options)
+        files, path = filesystem(store, options)
         return cls(files, path.rstrip("/") + suffix)
 
     def create(self, data: bytes) -> bool:

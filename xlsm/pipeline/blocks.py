@@ -15,7 +15,9 @@ import xarray as xr
 
 from xlsm.model.model import Model
 from xlsm.model.parameters import ParameterSpec
+from xlsm.pipeline.compiled import keep_compiled
 from xlsm.pipeline.forked import refuse_fork
+from xlsm.pipeline.isolate import is_watched, isolated
 from xlsm.variables import plausible
 
 __all__ = [
@@ -94,9 +96,9 @@ class Block(NamedTuple):
 
 
 def leading_core(model: Model) -> list[int]:
-    """Count the core axes of the arrays that come first: forcing, and the first profile."""
+    """Count the core axes of the arrays that come first: forcing, and the profile it starts on."""
     profile = [name in model.profiles for name in model.forcing]
-    first = [1] if model.initial.observed else []
+    first = [2] if model.initial.observed else []
     return [*(2 if deep else 1 for deep in profile), *first]
 
 
@@ -119,9 +121,13 @@ def unpack(arrays: Sequence[Array], model: Model, rest: Sequence[int], size: int
     Block
     """
     refuse_fork()
-    names = model.forcing
+    keep_compiled()
+    names, core = model.forcing, leading_core(model)
     first = model.initial.observed
-    batch, shape = to_batch(arrays, [*leading_core(model), *rest], size)
+    if first:  # of the profile, all but the first time is another's
+        arrays = [*arrays[: len(names)], arrays[len(names)][..., 0, :], *arrays[len(core) :]]
+        core[-1] = 1
+    batch, shape = to_batch(arrays, [*core, *rest], size)
     forcing, bad = {}, np.zeros(size, bool)
     for name, series in zip(names, batch, strict=False):
         wrong = implausible(series, plausible(name))
@@ -183,6 +189,7 @@ def apply_blocks(
     output_dtypes: Sequence[Any],
     output_sizes: Mapping[str, int],
     settings: Any,
+    blanks: Mapping[int, int] | None = None,
 ) -> tuple[xr.DataArray, ...]:
     """Apply a function of NumPy blocks, eagerly or lazily.
 
@@ -201,6 +208,9 @@ def apply_blocks(
         Sizes of dimensions that only the outputs have.
     settings : hashable
         Handed to the function; pickled where workers are processes.
+    blanks : mapping of int to int, optional
+        What outputs of whole numbers, by their place, hold of a station whose computation raised;
+        given where one of them says so. The others of its block are then not affected.
 
     Returns
     -------
@@ -211,18 +221,57 @@ def apply_blocks(
     inputs = [array.drop_vars(set(array.coords) & set(output_sizes)) for array in inputs]
     unified = [array for array in xr.unify_chunks(*inputs) if isinstance(array, xr.DataArray)]
     core = {dim for dims in core_dims for dim in dims}
+    sizes = {dim: array.sizes[dim] for array in unified for dim in array.dims} | {**output_sizes}
+    outputs = [
+        (tuple(sizes[dim] for dim in dims), np.dtype(dtype).str, (blanks or {}).get(place, 0))
+        for place, (dims, dtype) in enumerate(zip(output_dims, output_dtypes, strict=True))
+    ]
     result = xr.apply_ufunc(
-        function,
+        _isolated,
         *unified,
         input_core_dims=list(core_dims),
         output_core_dims=list(output_dims),
-        kwargs={"settings": settings, "size": _block_size(unified, core)},
+        kwargs={
+            "function": function,
+            "core_ndims": tuple(len(dims) for dims in core_dims),
+            "outputs": tuple(outputs),
+            "flagged": blanks is not None,
+            "settings": settings,
+            "size": _block_size(unified, core),
+        },
         dask="parallelized",
         output_dtypes=list(output_dtypes),
         dask_gufunc_kwargs={"output_sizes": dict(output_sizes)},
         keep_attrs=False,
     )
     return result if isinstance(result, tuple) else (result,)
+
+
+def _isolated(
+    *arrays: Array,
+    function: Callable[..., Any],
+    core_ndims: Sequence[int],
+    outputs: Sequence[tuple[tuple[int, ...], str, int]],
+    flagged: bool,
+    settings: Any,
+    size: int,
+) -> Any:
+    """Compute a block; a station that raises is blank, and the others are as if it were not."""
+
+    def some(arrays: Sequence[Array], *, size: int) -> tuple[Array, ...]:
+        result = function(*arrays, settings=settings, size=size)
+        return result if isinstance(result, tuple) else (result,)
+
+    def blank(shape: tuple[int, ...]) -> tuple[Array, ...]:
+        return tuple(
+            np.full((*shape, *core), np.nan if np.dtype(dtype).kind == "f" else value, dtype)
+            for core, dtype, value in outputs
+        )
+
+    if not (flagged or is_watched()):  # nobody would be told of a station that is blank
+        return function(*arrays, settings=settings, size=size)
+    found = isolated(some, arrays, core_ndims, blank, size=size)
+    return found if len(outputs) > 1 else found[0]
 
 
 def _block_size(inputs: Iterable[xr.DataArray], core: set[str]) -> int:

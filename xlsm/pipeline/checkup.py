@@ -18,7 +18,7 @@ from xlsm.pipeline.plan import ledger_in
 from xlsm.pipeline.regions import regions
 from xlsm.pipeline.write import FILL
 
-__all__ = ["Damage", "forget", "progress", "verify"]
+__all__ = ["Damage", "forget", "planned_chunks", "progress", "verify"]
 
 #: Regions that are read at a time: in a bucket most of the time is waiting.
 READERS = 8
@@ -64,6 +64,18 @@ def progress(store: Any, options: Mapping[str, Any] | None = None) -> dict[int, 
     place = place_of(store, options)
     ledger, _ = _ledger(_group(place, place.store()), place)
     return dict(sorted(Counter(np.asarray(ledger[...]).ravel().tolist()).items()))
+
+
+def planned_chunks(store: Any, options: Mapping[str, Any] | None = None) -> dict[str, int]:
+    """Give the size of a region along each batch dimension; nothing where no run was begun."""
+    try:
+        group = zarr.open_group(place_of(store, options).store(), mode="r")
+    except FileNotFoundError:
+        return {}
+    ledger = group.get(ledger_in(dict(group.attrs), LEDGER))
+    if not isinstance(ledger, zarr.Array):
+        return {}
+    return dict(zip(_dims(ledger), _outer(ledger), strict=True))
 
 
 def verify(store: Any, options: Mapping[str, Any] | None = None) -> list[Damage]:

@@ -207,4 +207,6 @@ def _flagged(status: Array) -> int:
 
 
 def _said(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+    """Say what an error is in a line: some of those of stores are as long as a page."""
+    first = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {first[:300]}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,10 +14,10 @@ from xlsm.inference.problem import FEW
 from xlsm.pipeline.blocks import from_batch
 from xlsm.pipeline.flags import flags_of
 from xlsm.pipeline.impossible import impossible
-from xlsm.pipeline.isolate import isolated
-from xlsm.pipeline.numbers import Layout, core_ndims, read_numbers
+from xlsm.pipeline.lengths import by_length
+from xlsm.pipeline.numbers import Layout, plan_of, read_numbers
 
-__all__ = ["Settings", "estimate_block", "lanes_of"]
+__all__ = ["Settings", "estimate_block", "estimate_together", "lanes_of"]
 
 #: Spread of the random starts around the first guess, in unbounded parameters: for a parameter
 #: amid its bounds about a sixth of their range, to either side.
@@ -56,42 +55,18 @@ def lanes_of(items: int, count: int = 1) -> int:
 
 
 def estimate_block(*arrays: Any, settings: Settings, size: int) -> tuple[np.ndarray[Any, Any], ...]:
-    """Estimate one block of stations, NumPy in and out; one that raises is flagged."""
-    problem = settings.layout.problem
-    free = len(problem.free)
-    constants = sum(name not in problem.varying for name in problem.owners)
-    observables = len(problem.observed)
+    """Estimate one block of stations, NumPy in and out."""
 
-    def blank(shape: tuple[int, ...]) -> tuple[np.ndarray[Any, Any], ...]:
-        def nothing(*core: int) -> np.ndarray[Any, Any]:
-            return np.full((*shape, *core), np.nan)
+    def some(arrays: Sequence[Any], size: int) -> tuple[np.ndarray[Any, Any], ...]:
+        return estimate_together(arrays, settings=settings, size=size)
 
-        return (
-            nothing(free),
-            nothing(free),
-            nothing(constants, constants),
-            np.full(shape, Status.raised, np.int8),
-            nothing(),
-            np.zeros(shape, np.int32),
-            *(nothing(observables) for _ in range(4)),
-            nothing(free),
-            nothing(len(problem.series)),
-            np.zeros(shape, np.int16),
-        )
-
-    return isolated(
-        functools.partial(_estimate, settings=settings),
-        arrays,
-        core_ndims(settings.layout),
-        blank,
-        size=size,
-    )
+    return by_length(some, arrays, plan_of(settings.layout), size, lanes_of)
 
 
-def _estimate(
+def estimate_together(
     arrays: Sequence[Any], *, settings: Settings, size: int
 ) -> tuple[np.ndarray[Any, Any], ...]:
-    """Estimate the stations of a block."""
+    """Estimate the stations of a block whose records begin together."""
     layout, problem = settings.layout, settings.layout.problem
     data, guess, block, bad = read_numbers(arrays, layout, size)
     # the first start is the guess itself; the others lie about it, alike for every station so

@@ -13,7 +13,7 @@ import numpy as np
 
 from xlsm.errors import LSMError
 
-__all__ = ["Raised", "isolated", "watched"]
+__all__ = ["Raised", "is_watched", "isolated", "watched"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Outputs = tuple[Array, ...]
@@ -76,6 +76,11 @@ def watched(share: slice | None = None) -> Iterator[list[Raised]]:
         yield raised
     finally:
         _watch.reset(token)
+
+
+def is_watched() -> bool:
+    """Whether somebody collects what raises."""
+    return _watch.get() is not None
 
 
 def isolated(
@@ -158,6 +163,8 @@ def isolated(
                 if watch is not None:
                     watch.raised.append(Raised(shape, first, f"{type(error).__name__}: {error}"))
                 return blank((1,))
+            if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+                padded = max(2, -(-(end - first) // 2))  # nobody's fault but the size's
         middle = (first + end) // 2
         halves = search(first, middle, padded), search(middle, end, padded)
         return tuple(np.concatenate(both) for both in zip(*halves, strict=True))

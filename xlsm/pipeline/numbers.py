@@ -10,9 +10,10 @@ import numpy as np
 
 from xlsm.inference.problem import Data, Prior, Problem
 from xlsm.pipeline.blocks import Block, implausible, leading_core, outside_is_nan, unpack
+from xlsm.pipeline.lengths import After, Plan
 from xlsm.variables import plausible
 
-__all__ = ["Layout", "Numbers", "core_ndims", "read_numbers"]
+__all__ = ["Layout", "Numbers", "core_ndims", "plan_of", "read_numbers"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -21,7 +22,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 class Layout:
     """What the arrays of a block are; hashable and picklable.
 
-    They come in this order: forcing, first profile, observations, standard errors, fixed
+    They come in this order: forcing, profile to start on, observations, standard errors, fixed
     parameters, first guesses, means of the priors, standard deviations of the priors.
 
     Parameters
@@ -133,7 +134,7 @@ def read_numbers(arrays: Sequence[Array], layout: Layout, size: int) -> Numbers:
 
 
 def _rest(layout: Layout) -> list[int]:
-    """Count the core axes of all arrays but forcing and first profile."""
+    """Count the core axes of all arrays but forcing and profile."""
     problem = layout.problem
     soil = [name == "SoilTemp" for name in problem.observed]
     rest = [*(1 + s for s in soil), *soil, *(int(n in problem.given) for n in layout.fixed)]
@@ -143,6 +144,19 @@ def _rest(layout: Layout) -> list[int]:
 def core_ndims(layout: Layout) -> list[int]:
     """Count the core axes of each array of a block."""
     return [*leading_core(layout.problem.model), *_rest(layout)]
+
+
+def plan_of(layout: Layout) -> Plan:
+    """Say how the arrays of a block are cut to each station's record."""
+    problem, core = layout.problem, core_ndims(layout)
+    seen = len(problem.observed)
+    given: list[After] = ["same" if name in problem.given else None for name in layout.fixed]
+    after: list[After] = ["same"] * len(leading_core(problem.model))
+    after += ["missing"] * seen
+    after += [None] * seen
+    after += [*given, *[None] * (len(core) - len(after) - len(given))]
+    # the values of a series belong to pieces of the axis, the same for all stations
+    return Plan(problem.model, core, after, tied=bool(problem.series))
 
 
 def _each_value(layout: Layout, values: Array) -> Array:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import fsspec
 import zarr
 from zarr.storage import FsspecStore, LocalStore, ObjectStore
 
 from xlsm.errors import LSMError
+from xlsm.pipeline.address import filesystem
 from xlsm.pipeline.beside import Beside, FsspecBeside, ObstoreBeside
 
 __all__ = ["Place", "StoreWriter", "Writer", "place_of"]
@@ -65,9 +66,18 @@ class Place(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class StoreWriter:
-    """A writer whose chunks are there as soon as they are written."""
+    """A writer whose chunks are there as soon as they are written.
+
+    Parameters
+    ----------
+    store : zarr.abc.store.Store
+        What it writes into.
+    run : str
+        Of this run alone: a process that writes for several opens the arrays of each.
+    """
 
     store: Any
+    run: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex)
 
     def open(self) -> zarr.Group:
         """As `Writer` says."""
@@ -101,12 +111,13 @@ class FsspecPlace:
     def store(self, *, read_only: bool = True) -> Any:
         """As `Place` says."""
         if self.path is not None:
-            return LocalStore(self.path, read_only=read_only)
+            # whole: a worker may have been started elsewhere
+            return LocalStore(self.path.absolute(), read_only=read_only)
         return FsspecStore.from_url(self.name, dict(self.options) or None, read_only)
 
     def occupied(self) -> bool:
         """As `Place` says."""
-        files, path = fsspec.core.url_to_fs(self.name, **self.options)
+        files, path = filesystem(self.name, self.options)
         return bool(files.exists(path) and files.ls(path))
 
     def lease(self) -> Beside:

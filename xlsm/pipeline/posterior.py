@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -10,8 +11,9 @@ import numpy as np
 
 from xlsm.inference.problem import per_station
 from xlsm.inference.sampling import sample
-from xlsm.pipeline.inversion import Settings, estimate_block
-from xlsm.pipeline.numbers import read_numbers
+from xlsm.pipeline.inversion import Settings, estimate_together, lanes_of
+from xlsm.pipeline.lengths import by_length
+from xlsm.pipeline.numbers import plan_of, read_numbers
 
 __all__ = ["SampleSettings", "sample_block"]
 
@@ -43,8 +45,19 @@ def sample_block(
         The fields of `xlsm.inference.sampling.Draws`, shapes (batch..., chain, draw), for the
         values (batch..., chain, draw, P), and the status of the estimation, shape (batch...).
     """
+
+    def some(arrays: Sequence[Any], size: int) -> tuple[np.ndarray[Any, Any], ...]:
+        return _sample(arrays, settings=settings, size=size)
+
+    return by_length(some, arrays, plan_of(settings.estimation.layout), size, lanes_of)
+
+
+def _sample(
+    arrays: Sequence[Any], *, settings: SampleSettings, size: int
+) -> tuple[np.ndarray[Any, Any], ...]:
+    """Estimate and sample the stations of a block whose records begin together."""
     estimation = settings.estimation
-    values, _, _, status, *_ = estimate_block(*arrays, settings=estimation, size=size)
+    values, _, _, status, *_ = estimate_together(arrays, settings=estimation, size=size)
     shape, count = status.shape, status.size
     problem = estimation.layout.problem
     parameters = len(problem.free)

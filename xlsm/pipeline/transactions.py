@@ -162,6 +162,11 @@ class RepositoryPlace:
             self._tip = self._session.commit(message)
         except icechunk.ConflictError as error:
             raise LSMError(f"{self.name}: somebody else has committed to it meanwhile") from error
+        except icechunk.IcechunkError as error:
+            raise LSMError(
+                f"{self.name}: could not commit what was computed ({str(error).splitlines()[0]}). "
+                "What was committed before stays; run it again to go on"
+            ) from error
 
     def sweep(self) -> None:
         """As `xlsm.pipeline.places.Place` says."""
@@ -198,6 +203,8 @@ def repository_at(url: str, options: Mapping[str, Any]) -> RepositoryPlace:
     bucket, _, prefix = rest.strip("/").partition("/")
     given = {"from_env": True, **options} if not _names_credentials(options) else dict(options)
     if not kind:
+        # it warns of commits at the same time, which the lease keeps apart
+        icechunk.set_logs_filter("error")
         storage = icechunk.local_filesystem_storage(str(_local_path(url)))
     elif kind == "s3":
         storage = icechunk.s3_storage(bucket=bucket, prefix=prefix, **given)

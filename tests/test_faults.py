@@ -1,0 +1,415 @@
+"""Every kind of place, and everything that can go wrong with it: nothing is lost, or wrong."""
+
+import contextlib
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import durable_run
+import fsspec
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+from faulty_s3 import before
+
+from xlsm.errors import LSMError
+from xlsm.pipeline.blueprint import MESSAGE
+from xlsm.pipeline.checkup import forget, progress, verify
+from xlsm.pipeline.places import place_of
+
+pytestmark = pytest.mark.filterwarnings("ignore:[Uu]nclosed:ResourceWarning")  # s3fs's sessions
+
+RUN = Path(durable_run.__file__)
+STATIONS = 48
+BLOCKS = STATIONS // durable_run.BLOCK
+KEY, SECRET = "MARKEDKEY", "MARKEDSECRET"
+KINDS = ("local", "s3", "obstore", "icechunk")
+KILLED = []
+
+
+class Somewhere:
+    """A place for results, as a run in another process is told of it, and as we look at it."""
+
+    def __init__(self, kind, folder, endpoint, patience=5):
+        self.kind, self.endpoint, self.files = kind, endpoint, None
+        common = {"region": "us-east-1", "access_key_id": KEY, "secret_access_key": SECRET}
+        self.url, self.options = {
+            "local": (f"{folder}/out.zarr", {}),
+            "s3": (
+                "s3://results/runs/out.zarr",
+                {
+                    "key": KEY,
+                    "secret": SECRET,
+                    "endpoint_url": endpoint,
+                    "config_kwargs": {"read_timeout": patience, "retries": {"max_attempts": 3}},
+                },
+            ),
+            "obstore": (
+                "obstore+s3://results/runs/out.zarr",
+                {
+                    **common,
+                    "endpoint": endpoint,
+                    "client_options": {"allow_http": True, "timeout": f"{patience}s"},
+                },
+            ),
+            "icechunk": (
+                "icechunk+s3://results/runs/out",
+                {
+                    **common,
+                    "endpoint_url": endpoint,
+                    "allow_http": True,
+                    "force_path_style": True,
+                },
+            ),
+        }[kind]
+        if kind != "local":
+            self.files = fsspec.filesystem("s3", key=KEY, secret=SECRET, endpoint_url=endpoint)
+
+    @property
+    def target(self):
+        return durable_run.opened(self.url, self.options or None)
+
+    @property
+    def where(self):
+        return self.target["store"], self.target.get("storage_options")
+
+    def place(self):
+        return place_of(*self.where)
+
+    def write(self, log):
+        durable_run.lazy(STATIONS, str(log)).lsm.to_zarr(**self.target, resume=True)
+
+    def read(self):
+        with xr.open_zarr(self.place().store(), consolidated=False) as ds:
+            return ds.load()
+
+    def is_whole(self):
+        found = self.read()
+        xr.testing.assert_equal(found.drop_vars(MESSAGE), expected())
+        assert verify(*self.where) == []
+        assert (found[MESSAGE] == "").all()
+
+    def done(self):
+        """Blocks whose commit can be read."""
+        try:
+            ledger = zarr.open_group(self.place().store(), mode="r")["status"]
+        except (FileNotFoundError, KeyError):
+            return set()
+        status = np.asarray(ledger[...]).reshape(-1, durable_run.BLOCK)
+        return set(np.flatnonzero((status != -1).all(axis=1)).tolist())
+
+    def chunks(self):
+        """Paths of the objects that hold chunks of `series`."""
+        if self.kind == "local":
+            return sorted(str(path) for path in Path(self.url, "series", "c").rglob("0"))
+        self.files.invalidate_cache()
+        found = self.files.find("results/runs/")
+        part = "/chunks/" if self.kind == "icechunk" else "/series/c/"
+        return sorted(path for path in found if part in path)
+
+    def spoil(self, path, fault):
+        files = self.files or fsspec.filesystem("file")
+        whole = files.cat_file(path)
+        half = len(whole) // 2
+        flipped = whole[:half] + bytes([whole[half] ^ 1]) + whole[half + 1 :]
+        files.pipe_file(path, whole[:half] if fault == "truncated" else flipped)
+
+
+@pytest.fixture
+def somewhere(request, tmp_path, s3):
+    fsspec.filesystem("s3", key=KEY, secret=SECRET, endpoint_url=s3).mkdir("results")
+    return Somewhere(request.param, tmp_path, s3)
+
+
+everywhere = pytest.mark.parametrize("somewhere", KINDS, indirect=True)
+in_buckets = pytest.mark.parametrize("kind", KINDS[1:])
+
+
+@pytest.fixture
+def log(tmp_path):
+    return tmp_path / "log"
+
+
+def expected():
+    return durable_run.lazy(STATIONS, os.devnull).compute()
+
+
+def computed(log):
+    return [int(line.split()[0]) for line in log.read_text().splitlines()] if log.exists() else []
+
+
+def start(somewhere, log, cluster="", **env):
+    options = json.dumps(somewhere.options)
+    command = [sys.executable, str(RUN), somewhere.url, str(log), str(STATIONS), options, cluster]
+    return subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=os.environ | {"XLSM_TEST_PAUSE": "0.05"} | env,
+    )
+
+
+def finish(somewhere, log, cluster="", **env):
+    run = start(somewhere, log, cluster, **env)
+    _, told = run.communicate(timeout=240)
+    assert run.returncode == 0, told
+
+
+# ---------------------------------------------------------------- kills
+
+
+class Reader(threading.Thread):
+    """Somebody who looks all the while: what is marked as done must be right."""
+
+    def __init__(self, somewhere):
+        super().__init__(daemon=True)
+        self.somewhere, self.looks, self.wrong, self.end = somewhere, 0, [], threading.Event()
+
+    def run(self):
+        true = expected()
+        while not self.end.wait(0.1):
+            try:
+                group = zarr.open_group(self.somewhere.place().store(), mode="r")
+                status = np.asarray(group["status"][...])
+                numbers = {name: np.asarray(group[name][...]) for name in ("series", "mean")}
+            except (FileNotFoundError, KeyError):
+                continue  # not made yet
+            self.looks += 1
+            there = status != -1
+            for name, values in numbers.items():
+                if not np.array_equal(values[there], true[name].values[there]):
+                    self.wrong.append(name)
+
+
+def killed_and_resumed(somewhere, log, ways, seed):
+    """Kill in each of these ways at random moments, then let it end."""
+    moments, reader = random.Random(seed), Reader(somewhere)
+    reader.start()
+    began, committed, again = 0, set(), set()
+    for way in ways:
+        run = start(somewhere, log, "" if way == "threads" else "cluster")
+        aim = len(computed(log)) + moments.randrange(1, 3)
+        while run.poll() is None and len(computed(log)) < aim:
+            time.sleep(0.005)
+        time.sleep(moments.uniform(0, 0.1))
+        again |= set(computed(log)[began:]) & committed
+        with contextlib.suppress(ProcessLookupError):  # it may have ended this moment
+            if way == "driver":
+                os.kill(run.pid, signal.SIGKILL)  # its workers end by themselves
+                KILLED.append(1)
+            else:
+                os.killpg(run.pid, signal.SIGKILL)
+                KILLED.append(3 if way == "all" else 1)
+        run.wait(timeout=60)
+        run.stderr.close()
+        time.sleep(0.3 if way != "driver" else 2)  # whoever was orphaned ends
+        committed, began = somewhere.done(), len(computed(log))
+    finish(somewhere, log)
+    again |= set(computed(log)[began:]) & committed
+    assert not again
+    reader.end.set()
+    reader.join()
+    assert reader.looks > 0
+    assert reader.wrong == []
+    somewhere.is_whole()
+
+
+@pytest.mark.parametrize("somewhere", ["obstore", "icechunk"], indirect=True)
+def test_a_driver_that_is_killed(somewhere, log):
+    killed_and_resumed(somewhere, log, ["threads"], 0)
+
+
+@pytest.mark.slow
+@everywhere
+def test_many_kills(somewhere, log):
+    """Of drivers, workers, both: twenty-five a place, a hundred in all."""
+    ways = ["driver", *["all"] * 8]
+    before = sum(KILLED)
+    killed_and_resumed(somewhere, log, ways, 1)
+    assert sum(KILLED) - before == 25
+
+
+@pytest.mark.slow
+@everywhere
+def test_workers_that_are_killed(somewhere, log):
+    """Others are started, and the run ends without being started again."""
+    run = start(somewhere, log, "cluster", XLSM_TEST_PAUSE="0.2")
+    victims = set()
+    while run.poll() is None and len(victims) < 2:
+        for line in log.read_text().splitlines()[2:] if log.exists() else []:
+            pid = int(line.split()[1])
+            if pid not in victims and len(victims) < 2:
+                victims.add(pid)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        time.sleep(0.01)
+    _, told = run.communicate(timeout=240)
+    assert run.returncode == 0, told
+    assert len(victims) == 2
+    somewhere.is_whole()
+
+
+@pytest.mark.slow
+@everywhere
+def test_a_scheduler_that_is_lost(somewhere, log, tmp_path):
+    """The driver ends by itself and says so; the run goes on elsewhere."""
+    where = tmp_path / "scheduler.json"
+    dask = [sys.executable, "-m", "dask"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    folder = ["--local-directory", str(tmp_path / "scratch")]
+    scheduler = subprocess.Popen(
+        [*dask, "scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", str(where)],
+        **quiet,
+    )
+    worker = subprocess.Popen(
+        [*dask, "worker", "--scheduler-file", str(where), "--nthreads", "1", *folder],
+        **quiet,
+        start_new_session=True,
+        env=os.environ | {"XLSM_TEST_PAUSE": "0.3", "PYTHONPATH": str(RUN.parent)},
+    )
+    try:
+        for _ in range(300):
+            if where.exists() and where.read_text().strip():
+                break
+            time.sleep(0.1)
+        address = json.loads(where.read_text())["address"]
+        time.sleep(5)  # until the worker is there
+        run = start(somewhere, log, address)
+        while run.poll() is None and len(computed(log)) < 3:
+            time.sleep(0.01)
+        scheduler.kill()
+        _, told = run.communicate(timeout=90)
+        assert run.returncode == 1, told
+        assert "scheduler" in told.splitlines()[-1]
+        assert "goes on" in told.splitlines()[-1]
+    finally:
+        scheduler.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait()
+        scheduler.wait()
+    finish(somewhere, log)
+    somewhere.is_whole()
+
+
+@pytest.mark.slow
+def test_a_worker_that_takes_too_much_memory(tmp_path, log):
+    """Its nanny ends it; the block is computed alone, where there is room for it."""
+    somewhere = Somewhere("local", tmp_path, "")
+    run = start(somewhere, log, "small", XLSM_TEST_HUNGRY="22")
+    _, told = run.communicate(timeout=240)
+    assert run.returncode == 0, told
+    somewhere.is_whole()
+    lines = Path(f"{somewhere.url}.log.jsonl").read_text().splitlines()
+    events = [json.loads(line) for line in lines]
+    assert [e["region"] for e in events if e["event"] == "killed"] == ["station 20 to 23"]
+
+
+# ---------------------------------------------------------------- stores that fail
+
+
+@pytest.mark.parametrize(
+    ("kind", "kind_of_fault"),
+    [
+        pytest.param(kind, fault, marks=() if fault == quick else pytest.mark.slow)
+        for kind, quick in (("s3", 503), ("obstore", "reset"), ("icechunk", 500))
+        for fault in (500, 503, "reset", "slow")
+    ],
+)
+def test_a_store_that_fails_for_a_while(s3, tmp_path, log, kind, kind_of_fault):
+    """Its client tries again, and nobody has to know."""
+    if kind_of_fault == "slow" and kind == "icechunk":
+        pytest.skip("its client waits for as long as it takes")
+    fsspec.filesystem("s3", key=KEY, secret=SECRET, endpoint_url=s3).mkdir("results")
+    with before(s3) as (endpoint, faults):
+        somewhere = Somewhere(kind, tmp_path, endpoint, patience=1)
+        pattern = "/chunks/" if kind == "icechunk" else "/c/"
+        faults.set(kind_of_fault, 2, pattern)
+        somewhere.write(log)
+        assert faults.met == 2
+        somewhere.is_whole()
+
+
+@in_buckets
+def test_a_store_that_fails_for_good(s3, tmp_path, log, kind, caplog):
+    """The run ends and says what is missing; once the store is well it goes on."""
+    fsspec.filesystem("s3", key=KEY, secret=SECRET, endpoint_url=s3).mkdir("results")
+    with before(s3) as (endpoint, faults):
+        somewhere = Somewhere(kind, tmp_path, endpoint)
+        faults.set(403, None, "/chunks/" if kind == "icechunk" else "/series/c/7/")
+        with pytest.raises(LSMError) as told:
+            somewhere.write(log)
+        said = str(told.value)
+        assert re.search("station 28 to 31|station 0 to 3: IcechunkError", said), said
+        assert re.search("[Rr]un it again", said), said
+        assert "MARKED" not in said + caplog.text
+        faults.clear()
+        somewhere.write(log)
+        somewhere.is_whole()
+
+
+@everywhere
+@pytest.mark.parametrize("fault", ["truncated", "flipped"])
+def test_damage_is_found_and_mended(somewhere, log, fault):
+    somewhere.write(log)
+    somewhere.spoil(somewhere.chunks()[5], fault)
+    damaged = verify(*somewhere.where)
+    assert {one.variable for one in damaged} == {"series"}
+    assert len(damaged) == 1
+    forget(somewhere.where[0], damaged, somewhere.where[1])
+    assert progress(*somewhere.where)[-1] == durable_run.BLOCK
+    somewhere.write(log)
+    assert len(computed(log)) == BLOCKS + 1
+    somewhere.is_whole()
+
+
+# ---------------------------------------------------------------- two drivers, secrets
+
+
+@everywhere
+def test_two_drivers(somewhere, log):
+    lease = somewhere.place().lease()
+    theirs = {"token": "other", "host": "elsewhere", "pid": 1, "since": "2026-01-01T00:00:00"}
+    assert lease.create(json.dumps(theirs | {"renewed": time.time()}).encode())
+    assert not lease.create(b"{}")
+    says = "is being written by process 1 on elsewhere, since 2026-01-01"
+    with pytest.raises(LSMError, match=says):
+        somewhere.write(log)
+    lease.write(json.dumps(theirs | {"renewed": time.time() - 100}).encode())
+    somewhere.write(log)  # nobody has renewed it
+    assert lease.read() == b""
+    somewhere.is_whole()
+
+
+@everywhere
+def test_no_secret_anywhere(somewhere, log, monkeypatch):
+    """Not in the plan, attributes, log, commits or errors."""
+    monkeypatch.setenv("XLSM_TEST_POISON", "5")
+    monkeypatch.setenv("XLSM_TEST_FAULT", "3")
+    with pytest.raises(LSMError, match="station 12 to 15") as told:
+        somewhere.write(log)
+    assert "MARKED" not in str(told.value)
+    with pytest.raises(LSMError) as told:
+        durable_run.lazy(52, str(log)).lsm.to_zarr(**somewhere.target, resume=True)
+    assert "MARKED" not in str(told.value)
+    assert "MARKED" not in somewhere.place().name
+    if somewhere.files is None:
+        return
+    somewhere.files.invalidate_cache()
+    paths = somewhere.files.find("results/")
+    assert paths
+    for path in paths:
+        assert b"MARKED" not in somewhere.files.cat_file(path), path
+    if somewhere.kind == "icechunk":
+        history = list(somewhere.place().repo.ancestry(branch="main"))
+        assert len(history) >= 3
+        assert not any("MARKED" in f"{one.message}{one.metadata}" for one in history)
