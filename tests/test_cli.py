@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 import xlsm
@@ -361,6 +363,46 @@ def test_numbers_are_written_as_their_errors_allow() -> None:
     assert tables.plus_minus(0.25, float("nan")) == "0.25"
     assert tables.plus_minus(0.0, 0.002) == "0.0000 ± 0.0020"
     assert tables.plus_minus(12.0, 340.0) == "12 ± 340"
+
+
+def test_places_of_a_grid_are_named_with_their_dimensions() -> None:
+    place = {"lat": [47.1, 47.1 + 0.1], "lon": [8.0]}
+    est = xr.Dataset({"status": (("lat", "lon"), [[0], [xlsm.Status.forcing_gap]])}, place)
+    assert tables.flagged(est, 5) == [("lat 47.2, lon 8", "forcing_gap")]
+    named = est.isel(lon=0).assign_coords(lat=["S0", "S1"])
+    assert tables.flagged(named, 5) == [("S1", "forcing_gap")]
+
+
+def test_the_estimates_of_many_fit_into_a_terminal() -> None:
+    longest = "combined_transfer_coefficient"
+    numbers = ("station", [1.234e6] * 6, {"units": "W m-2 K-1"})
+    est = xr.Dataset({longest: numbers, f"{longest}_std": numbers, "status": ("station", [0] * 6)})
+    console = Console(file=io.StringIO(), width=80)
+    console.print(tables.estimate_table(est.assign_coords(parameter=[longest])))
+    assert longest in console.file.getvalue()
+
+
+@pytest.mark.parametrize("forced", ["", "1"])
+def test_the_bar_of_a_pipe_is_one_line(forced: str) -> None:
+    code = """
+import numpy as np
+from rich.console import Console
+from xlsm.progress import station_bar
+
+with station_bar(Console()) as watch:
+    watch(np.zeros(0, "i1"), earlier=True, total=4)
+    for _ in range(4):
+        watch(np.zeros(1, "i1"))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "FORCE_COLOR": forced},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.count("stations") == 1
+    assert "4/4 0 flagged" in done.stdout
 
 
 def test_the_demo_replaces_only_what_is_its_own(here: Path) -> None:
