@@ -314,3 +314,10 @@ def test_a_forked_process_is_told_so_and_does_not_wait_for_ever():
     for line, verb in zip(done.stdout.splitlines(), ("simulate", "estimate"), strict=True):
         assert line.startswith(f"{verb}: this process was forked from one that had loaded JAX")
         assert "spawn" in line
+
+
+def test_a_lazy_simulation_without_soil_temperatures():
+    """No output has depths, and nothing is said of them."""
+    ds = twin(2, hours=6)
+    lazy = ds.chunk(station=1).lsm.simulate({"albedo": 0.2}, outputs="Qg")
+    xr.testing.assert_allclose(lazy.compute(), ds.lsm.simulate({"albedo": 0.2}, outputs="Qg"))

@@ -130,7 +130,7 @@ def run(
         ],
         output_dims=output_dims,
         output_dtypes=[np.float64] * len(names),
-        output_sizes={"depth": len(metres)},
+        output_sizes={"depth": len(metres)} if "SoilTemp" in names else {},
         settings=settings,
     )
     if all(array.chunks is None for array in arrays):
