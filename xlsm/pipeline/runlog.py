@@ -50,5 +50,5 @@ class RunLog:
 
     def _write(self) -> None:
         if self._place is not None:
-            with contextlib.suppress(OSError):  # a run does not end because its log cannot grow
+            with contextlib.suppress(Exception):  # a run does not end because its log cannot grow
                 self._place.write(self._lines)
