@@ -510,6 +510,34 @@ def test_a_disk_that_is_full(store, log, monkeypatch):
     same(store)
 
 
+def test_an_input_that_disappears_whole(tmp_path, store, monkeypatch):
+    """Its chunks read as fill values: none of that may count, and all is well when it is back."""
+    source, moved = tmp_path / "in.zarr", tmp_path / "moved.zarr"
+    given = xr.Dataset({"a": ("station", np.arange(1.0, STATIONS + 1))})
+    given.to_zarr(source, consolidated=False, encoding={"a": {"chunks": (4,)}})
+
+    def result():
+        a = xr.open_zarr(source, consolidated=False).chunk(station=4).a
+        return xr.Dataset({"double": 2 * a, "status": (a * 0).fillna(0).astype(np.int8)})
+
+    original = zarr.Array.__setitem__
+
+    def move_away(self, key, value):
+        original(self, key, value)
+        if self.path == durable.LEDGER and source.exists() and key[0].start == 8:
+            source.rename(moved)
+
+    with monkeypatch.context() as patch, dask.config.set(scheduler="sync"):
+        patch.setattr(zarr.Array, "__setitem__", move_away)
+        with pytest.raises(LSMError, match=r"in\.zarr.* has disappeared while it was read"):
+            result().lsm.to_zarr(store, resume=True)
+    assert progress(store) == {-1: STATIONS - 12, 0: 12}
+    moved.rename(source)
+    # the same call, though the folder was touched by the move
+    result().lsm.to_zarr(store, resume=True)
+    np.testing.assert_array_equal(read(store).double, 2 * given.a)
+
+
 def test_an_input_that_disappears(tmp_path, store, log):
     """What was read is written; what cannot be read any more is named."""
     source = tmp_path / "in.zarr"

@@ -99,8 +99,13 @@ class FsspecBeside:
     def _written(self, data: bytes) -> str:
         os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
         own = f"{self.path}.{uuid.uuid4().hex}"
-        with open(own, "wb") as file:
-            file.write(data)
+        try:
+            with open(own, "wb") as file:
+                file.write(data)
+        except OSError:
+            with contextlib.suppress(OSError):  # a full disk keeps no half
+                os.unlink(own)
+            raise
         return own
 
 

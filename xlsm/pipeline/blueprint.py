@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from xlsm.errors import DimensionError, LSMError
+from xlsm.inference.invert import Status
 from xlsm.pipeline.write import FILL, plain
 
 __all__ = ["LEDGER", "MESSAGE", "Blueprint", "blueprint_of"]
@@ -119,8 +120,10 @@ def blueprint_of(result: xr.Dataset | xr.DataTree, inner: Mapping[str, int] | No
 
 def _first(groups: Mapping[str, xr.Dataset]) -> tuple[str, xr.DataArray]:
     """Find a variable that has all batch dimensions, without its others."""
-    known = {"time", "depth", "chain", "draw", "parameter", "parameter_"}
-    batch = {d for ds in groups.values() for v in ds.data_vars.values() for d in v.dims} - known
+    every = [v for ds in groups.values() for v in ds.data_vars.values() if v.dims]
+    lazy = [v for v in every if v.chunks is not None] or every
+    # what comes of a block of stations has their dimensions, and all else is its own
+    batch = set.intersection(*(set(v.dims) for v in lazy)) - {"time", "depth"} if lazy else set()
     for path, ds in groups.items():
         for variable in ds.data_vars.values():
             if set(variable.dims) >= batch:
@@ -179,6 +182,6 @@ def attributes_of_ledger() -> dict[str, Any]:
     """Describe a ledger that a result has none of itself."""
     return {
         "long_name": "whether it is written",
-        "flag_values": np.array([FILL["i"], 0, 12], np.int8).tolist(),
+        "flag_values": [FILL["i"], Status.converged.value, Status.raised.value],
         "flag_meanings": "not_computed written raised",
     }

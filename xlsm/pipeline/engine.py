@@ -20,7 +20,8 @@ __all__ = ["Killed", "perform_all", "workers_in_use"]
 
 #: Tasks in flight for each thread of a worker: one that is computed, one that waits.
 AHEAD = 2
-#: Times a task is tried again on a cluster after its worker died.
+#: Times a task that raised is tried again on a cluster: a store may have failed for a moment. How
+#: many deaths of workers a task survives is up to the scheduler, by its allowed-failures.
 RETRIES = 3
 
 Result = Outcome | Exception
@@ -152,7 +153,7 @@ def _result(client: Any, future: Any) -> Result:
         raise LSMError(_lost(client.scheduler.address if client.scheduler else "?"))
     error = future.exception()
     if isinstance(error, KilledWorker):
-        return Killed(f"its worker died {RETRIES} times and more: {error}")
+        return Killed(str(error))
     if isinstance(error, Exception):
         return error
     outcome: Outcome = future.result()

@@ -101,6 +101,8 @@ def _take(place: Beside, ours: Lease, store: str) -> None:
     if place.create(ours.text()):
         return
     theirs = _holder(place)
+    if theirs.get("token") == ours.token:  # only the answer was lost, and the client tried again
+        return
     if not theirs:  # gone this moment, or broken
         time.sleep(SETTLE)
         if place.create(ours.text()):

@@ -17,6 +17,7 @@ from xlsm.pipeline.blueprint import MESSAGE, join
 from xlsm.pipeline.isolate import Raised, watched
 from xlsm.pipeline.places import StoreWriter
 from xlsm.pipeline.regions import Region, places
+from xlsm.pipeline.sources import refuse_lost, sources_of
 from xlsm.pipeline.write import FILL
 
 __all__ = ["Outcome", "Task", "give_up", "perform"]
@@ -90,6 +91,11 @@ def perform(task: Task) -> Outcome:
     Returns
     -------
     Outcome
+
+    Raises
+    ------
+    LSMError
+        If the input has disappeared meanwhile.
     """
     target = _Target(task)
     wanted = target.wanted()
@@ -98,6 +104,7 @@ def perform(task: Task) -> Outcome:
     share = None if task.share is None else slice(*task.share)
     with watched(share) as raised:
         values = [np.asarray(v) for v in get_sync(task.graph, task.keys)]
+    refuse_lost(sources_of(task.graph))
     names = list(task.names)
     if names[-1] == task.ledger:
         status = values.pop().reshape(wanted.shape)
