@@ -19,9 +19,11 @@ class Faults:
 
     def __init__(self):
         self.kind, self.count, self.pattern, self.met = None, 0, "", 0
+        self.body = b""
 
-    def set(self, kind, count=None, pattern=""):
+    def set(self, kind, count=None, pattern="", answer=b"<Error>no</Error>"):
         self.kind, self.count, self.pattern, self.met = kind, count, pattern, 0
+        self.body = answer
 
     def clear(self):
         self.kind = None
@@ -62,7 +64,7 @@ def before(endpoint):
                 self.close_connection = True
                 return
             if kind is not None:
-                self.answer(kind, {"Content-Type": "application/xml"}, b"<Error>no</Error>")
+                self.answer(kind, {"Content-Type": "application/xml"}, faults.body)
                 return
             inner = http.client.HTTPConnection(host)
             inner.request(self.command, self.path, body, dict(self.headers))

@@ -4,7 +4,6 @@ import contextlib
 import errno
 import json
 import os
-import random
 import re
 import shutil
 import signal
@@ -140,101 +139,12 @@ def test_every_verb_can_be_written_so(tmp_path):
     xr.testing.assert_equal(found.drop_vars(["status", MESSAGE]), sim.compute())
 
 
-# ---------------------------------------------------------------- killed
-
-
-class Reader(threading.Thread):
-    """Somebody who looks all the while: what is marked as done must be right."""
-
-    def __init__(self, store):
-        super().__init__(daemon=True)
-        self.store, self.looks, self.wrong, self.end = store, 0, [], threading.Event()
-
-    def run(self):
-        true = expected()
-        while not self.end.wait(0.02):
-            try:
-                group = zarr.open_group(self.store, mode="r")
-                status = np.asarray(group["status"][...])
-                numbers = {name: np.asarray(group[name][...]) for name in ("series", "mean")}
-            except (FileNotFoundError, KeyError):
-                continue  # not made yet
-            self.looks += 1
-            there = status != -1
-            for name, values in numbers.items():
-                if not np.array_equal(values[there], true[name].values[there]):
-                    self.wrong.append(name)
-
-
-def killed_and_resumed(store, log, kills, seed, kill, *, cluster=False):
-    """Kill at random moments, then let it end; nothing that was committed is computed again."""
-    moments = random.Random(seed)
-    reader = Reader(store)
-    reader.start()
-    for _ in range(kills):
-        run = start(store, log, cluster=cluster)
-        aim = len(computed(log)) + moments.randrange(1, 5)
-        while run.poll() is None and len(computed(log)) < aim:
-            time.sleep(0.003)
-        time.sleep(moments.uniform(0, 2 * durable_run.PAUSE))
-        kill(run)
-        run.wait(timeout=60)
-        run.stderr.close()
-        time.sleep(0.2)  # whoever was orphaned ends
-        committed, began = (
-            done(store) if Path(store, "status").exists() else set(),
-            len(computed(log)),
-        )
-    run = start(store, log, cluster=cluster)
-    _, told = run.communicate(timeout=240)
-    assert run.returncode == 0, told
-    again = set(computed(log)[began:]) & committed
-    assert not again
-    reader.end.set()
-    reader.join()
-    assert reader.looks > 0
-    assert reader.wrong == []
-    same(store)
-    assert verify(store) == []
-    assert not list(Path(store).rglob("*.partial"))
+# ---------------------------------------------------------------- killed (see test_faults.py)
 
 
 def kill_all(run):
     with contextlib.suppress(ProcessLookupError):  # it may have ended this moment
         os.killpg(run.pid, signal.SIGKILL)
-
-
-@pytest.mark.parametrize(
-    ("kills", "seed"),
-    [(2, 0), *(pytest.param(5, seed, marks=pytest.mark.slow) for seed in (1, 2))],
-)
-def test_a_driver_that_is_killed(store, log, kills, seed):
-    killed_and_resumed(store, log, kills, seed, kill_all)
-
-
-@pytest.mark.slow
-def test_a_driver_and_its_workers_that_are_killed(store, log):
-    killed_and_resumed(store, log, 3, 0, kill_all, cluster=True)
-
-
-@pytest.mark.slow
-def test_a_worker_that_is_killed_loses_nothing(store, log):
-    """The nanny starts another, and the run ends without being started again."""
-    run = start(store, log, cluster=True, env=SLOWLY)
-    victims = set()
-    while run.poll() is None and len(victims) < 2:
-        lines = log.read_text().splitlines() if log.exists() else []
-        for line in lines[2:]:
-            pid = int(line.split()[1])
-            if pid not in victims and len(victims) < 2:
-                victims.add(pid)
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-        time.sleep(0.01)
-    _, told = run.communicate(timeout=240)
-    assert run.returncode == 0, told
-    assert len(victims) == 2
-    same(store)
 
 
 @pytest.mark.slow
@@ -438,6 +348,27 @@ def test_damage_is_found_and_can_be_mended(store, log, fault):
     assert computed(log)[BLOCKS:] == [5]
     same(store)
     assert verify(store) == []
+
+
+def test_a_run_that_only_fails_gives_up(store, log, monkeypatch):
+    """It is nobody's fault, then, but the store's: of 50 blocks it does not try them all."""
+    monkeypatch.setattr(durable, "HOPELESS", 5)
+    many, original = durable_run.lazy(200, str(log)), zarr.storage.LocalStore.set
+
+    async def failing(self, key, value):
+        if key.startswith("series/c/"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        await original(self, key, value)
+
+    with monkeypatch.context() as patch, dask.config.set(scheduler="sync"):
+        patch.setattr(zarr.storage.LocalStore, "set", failing)
+        with pytest.raises(
+            LSMError, match=r"5 regions .* nothing was tried any more after so many"
+        ):
+            many.lsm.to_zarr(store, resume=True)
+    assert len(computed(log)) == 5
+    many.lsm.to_zarr(store, resume=True)
+    assert -1 not in progress(store)
 
 
 def test_leftovers_of_killed_writes_are_swept(store, log):

@@ -6,7 +6,6 @@ What a command needs beyond the verbs is imported inside it, so that ``xlsm --he
 from __future__ import annotations
 
 import contextlib
-import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from xlsm.cli_options import (
+    Chunk,
+    Compiled,
+    Overwrite,
+    Resume,
+    Scheduler,
+    Workers,
+    keeping,
+    stoppable,
+)
 from xlsm.errors import LSMError, LSMWarning
 from xlsm.options import errors_in, names_in, number_in, numbers_in, pairs_in, share_in, whole
 
@@ -58,40 +67,6 @@ Rename = Annotated[
     ),
 ]
 Time = Annotated[str | None, typer.Option(help="Times to use, e.g. 2012-05-01/2012-05-07.")]
-Overwrite = Annotated[
-    bool,
-    typer.Option(
-        "--overwrite",
-        help="Replace OUT if it exists; with --resume only if it was begun for something else.",
-    ),
-]
-Workers = Annotated[
-    int | None,
-    typer.Option(
-        min=0,
-        help="Worker processes, of GPUs at most one for each; 0 computes in this one. By default "
-        "0, with --resume one a core.",
-    ),
-]
-Chunk = Annotated[str | None, typer.Option(help="Stations computed at a time, e.g. station=64.")]
-Scheduler = Annotated[
-    str | None,
-    typer.Option(help="Dask scheduler whose workers compute, e.g. tcp://10.0.0.1:8786."),
-]
-Resume = Annotated[
-    bool,
-    typer.Option(
-        "--resume",
-        help="Write so that the run may be killed, and the same command goes on where it was.",
-    ),
-]
-Compiled = Annotated[
-    Path | None,
-    typer.Option(
-        "--compilation-cache",
-        help="Folder of this machine in which compiled programs are kept for the next run.",
-    ),
-]
 
 
 @contextlib.contextmanager
@@ -105,33 +80,6 @@ def _plainly() -> Iterator[None]:
         except (LSMError, OSError) as error:
             _tell(f"Error: {error}", "red")
             raise typer.Exit(1) from error
-
-
-@contextlib.contextmanager
-def _stoppable(out: str, resume: bool) -> Iterator[None]:
-    """End a run that is interrupted with exit code 1, and say how to go on."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        how = "the same command goes on with" if resume else "it has left a part of"
-        _tell(f"Stopped: {how} {out}", "yellow")
-        raise typer.Exit(1) from None
-
-
-@contextlib.contextmanager
-def _keeping(folder: Path | None) -> Iterator[None]:
-    """Have compiled programs kept, here and by the workers that are started meanwhile."""
-    from xlsm.pipeline.compiled import VARIABLE
-
-    before = os.environ.get(VARIABLE)
-    if folder is not None:
-        os.environ[VARIABLE] = str(folder.absolute())
-    try:
-        yield
-    finally:
-        if folder is not None:
-            os.environ.pop(VARIABLE)
-            os.environ.update({} if before is None else {VARIABLE: before})
 
 
 def _tell(text: str, style: str, **options: Any) -> None:
@@ -224,10 +172,8 @@ def simulate(
     overwrite: Overwrite = False,
 ) -> None:
     """Run the model under the forcing in IN and write its outputs to OUT."""
-    if scheduler and workers:
-        raise typer.BadParameter("give either --scheduler, which has workers, or --workers")
     from xlsm import store
-    from xlsm.running import chunks_of_run, computed, workers_of
+    from xlsm.running import in_blocks, run_of, write_watched
 
     if parameters and values:
         raise typer.BadParameter("give either --parameters or --set, not both")
@@ -238,29 +184,19 @@ def simulate(
     sizes = {name: whole(n, "--chunk") for name, n in numbers_in(chunk, "--chunk").items()}
     depths = [number_in(text, "--depth") for text in names_in(depth)] if depth else None
     console = Console()
-    with _plainly(), _keeping(compilation_cache):
+    run = run_of(out, workers, scheduler, resume=resume, overwrite=overwrite)
+    with _plainly(), keeping(compilation_cache):
         store.check_output(out, overwrite, resume=resume)
         ds = store.open_input(source, time, variables)
-        processes = workers_of(workers, scheduler, resume)
-        sizes = chunks_of_run(ds, out, sizes, resume)
-        many = store.CLUSTER if scheduler else processes
-        in_blocks = processes or sizes or resume or scheduler
-        ds = store.chunk_stations(ds, sizes, many) if in_blocks else store.load_if_small(ds)
+        blocks = in_blocks(ds, run, sizes)
+        ds = store.load_if_small(ds) if blocks is None else blocks
         if parameters:
             given = store.open_input(parameters).load()
         names = names_in(outputs) if outputs else None
         land = _model(model, grid)
         sim = ds.lsm.simulate(given, model=land, depth=depths, outputs=names)
-        with _stoppable(out, resume):
-            computed(
-                sim,
-                out,
-                console,
-                workers=processes,
-                scheduler=scheduler,
-                overwrite=overwrite,
-                resume=resume,
-            )
+        with stoppable(out, resume):
+            write_watched(sim, run, console)
     console.print(f"Wrote {', '.join(map(str, sim.data_vars))} to {out}", highlight=False)
 
 
@@ -307,8 +243,6 @@ def estimate(
 
     Exit code 0: complete. 3: complete, and stations are flagged (see status in OUT). 1: failed.
     """
-    if scheduler and workers:
-        raise typer.BadParameter("give either --scheduler, which has workers, or --workers")
     if scheduler and compilation_cache:
         raise typer.BadParameter(
             "--compilation-cache is for processes that start here: start those of --scheduler "
@@ -316,7 +250,7 @@ def estimate(
         )
     from xlsm import store, tables
     from xlsm.notices import estimate_notice, unnoticed
-    from xlsm.running import chunks_of_run, computed, workers_of
+    from xlsm.running import in_blocks, run_of, write_watched
 
     wanted = names_in(free)
     errors = errors_in(observed)
@@ -325,16 +259,14 @@ def estimate(
     variables = pairs_in(rename, "--rename")
     left_out = share_in(holdout)
     console = Console()
-    with _plainly(), _keeping(compilation_cache):
+    run = run_of(out, workers, scheduler, resume=resume, overwrite=overwrite)
+    with _plainly(), keeping(compilation_cache):
         store.check_output(out, overwrite, resume=resume)
         ds = store.open_input(source, time, variables)
         land = _model(model, grid)
-        processes = workers_of(workers, scheduler, resume)
-        sizes = chunks_of_run(ds, out, sizes, resume)
-        large = ds.chunks and ds.nbytes > store.SMALL  # many files: never all of them at once
-        in_blocks = processes or sizes or resume or scheduler or large
-        many = store.CLUSTER if scheduler else processes
-        ds = store.chunk_stations(ds, sizes, many) if in_blocks else ds.load()
+        many_files = ds.chunks and ds.nbytes > store.SMALL  # never all of them at once
+        blocks = in_blocks(ds, run, sizes, always=bool(many_files))
+        ds = ds.load() if blocks is None else blocks
 
         with unnoticed():  # of what is lazy as of what is not, it is told at the end
             result = ds.lsm.estimate(
@@ -349,16 +281,8 @@ def estimate(
                 step=step,
                 holdout=left_out,
             )
-        with _stoppable(out, resume):
-            computed(
-                result,
-                out,
-                console,
-                workers=processes,
-                scheduler=scheduler,
-                overwrite=overwrite,
-                resume=resume,
-            )
+        with stoppable(out, resume):
+            write_watched(result, run, console)
         est = store.open_input(out).load()
     console.print(tables.estimate_table(est))
     for line in tables.residual_lines(est):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import Any
+from typing import Any, NamedTuple
 
+import typer
 import xarray as xr
 from rich.console import Console
 
@@ -15,63 +16,85 @@ from xlsm.pipeline.cluster import client_of, local_client
 from xlsm.pipeline.durable import to_zarr_durably
 from xlsm.progress import station_bar
 
-__all__ = ["chunks_of_run", "computed", "workers_of"]
+__all__ = ["Run", "in_blocks", "run_of", "write_watched"]
 
 
-def workers_of(workers: int | None, scheduler: str | None, resume: bool) -> int:
-    """How many worker processes to start: where nobody says, one a core for a run to resume."""
-    if workers is not None:
-        return workers
-    return (os.cpu_count() or 1) if resume and not scheduler else 0
-
-
-def chunks_of_run(ds: xr.Dataset, out: str, sizes: dict[str, int], resume: bool) -> dict[str, int]:
-    """Take the blocks of the run that is gone on with, unless others are asked for."""
-    if sizes or not resume:
-        return sizes
-    return {dim: size for dim, size in planned_chunks(out).items() if dim in ds.dims}
-
-
-def computed(
-    result: xr.Dataset,
-    out: str,
-    console: Console,
-    *,
-    workers: int,
-    scheduler: str | None,
-    overwrite: bool,
-    resume: bool,
-) -> None:
-    """Compute a result and write it, block by block if it is in blocks.
+class Run(NamedTuple):
+    """How a result is computed and written.
 
     Parameters
     ----------
-    result : Dataset
-        Lazy, or computed already.
     out : str
         Where to write it.
-    console : rich.console.Console
-        Where the bar is shown.
     workers : int
         How many processes to start; none computes on threads of this one.
     scheduler : str or None
         Of a cluster to use instead.
-    overwrite : bool
-        Whether what is there may be replaced; what can be gone on with is, if `resume` is set.
     resume : bool
         Whether to go on with what is there.
+    overwrite : bool
+        Whether what is there may be replaced; what can be gone on with is not, with `resume`.
     """
-    blocks = [sizes for sizes in result.chunksizes.values() if len(sizes) > 1]
-    if not result.chunks or (not resume and not blocks):
+
+    out: str
+    workers: int
+    scheduler: str | None
+    resume: bool
+    overwrite: bool
+
+
+def run_of(
+    out: str, workers: int | None, scheduler: str | None, *, resume: bool, overwrite: bool
+) -> Run:
+    """Fill in what was left open: one worker a core for a run to resume, otherwise none."""
+    if scheduler and workers:
+        raise typer.BadParameter("give either --scheduler, which has workers, or --workers")
+    if workers is None:
+        workers = (os.cpu_count() or 1) if resume and not scheduler else 0
+    return Run(out, workers, scheduler, resume, overwrite)
+
+
+def in_blocks(
+    ds: xr.Dataset, run: Run, sizes: dict[str, int], *, always: bool = False
+) -> xr.Dataset | None:
+    """Cut an input into blocks, if it is to be computed so: as asked, or as an earlier run did.
+
+    Parameters
+    ----------
+    ds : Dataset
+        As `xlsm.store.open_input` gives it.
+    run : Run
+        For which.
+    sizes : dict of str to int
+        Block sizes that were asked for.
+    always : bool
+        Whether even if nothing asks for it.
+
+    Returns
+    -------
+    Dataset or None
+    """
+    if not (sizes or always or run.workers or run.scheduler or run.resume):
+        return None
+    if run.resume and not sizes:
+        known = planned_chunks(run.out)
+        sizes = {dim: size for dim, size in known.items() if dim in ds.dims}
+    return store.chunk_stations(ds, sizes, store.CLUSTER if run.scheduler else run.workers)
+
+
+def write_watched(result: xr.Dataset, run: Run, console: Console) -> None:
+    """Compute a result and write it, block by block and with a bar if it is in blocks."""
+    blocks = any(len(sizes) > 1 for sizes in result.chunksizes.values())
+    if not result.chunks or not (run.resume or blocks):
         with console.status("computing"):
-            store.write_output(result.compute(), out, overwrite)
+            store.write_output(result.compute(), run.out, run.overwrite)
         return
-    if overwrite and not resume:
-        store.remove(out)
+    if run.overwrite and not run.resume:
+        store.remove(run.out)
     cluster: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
-    if scheduler:
-        cluster = client_of(scheduler)
-    elif workers and blocks:
-        cluster = local_client(workers)
+    if run.scheduler:
+        cluster = client_of(run.scheduler)
+    elif run.workers and blocks:
+        cluster = local_client(run.workers)
     with cluster, station_bar(console) as watch:
-        to_zarr_durably(result, out, overwrite=overwrite, watch=watch)
+        to_zarr_durably(result, run.out, overwrite=run.overwrite, watch=watch)

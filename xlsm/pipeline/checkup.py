@@ -13,9 +13,10 @@ from zarr.core.sync import sync
 
 from xlsm.errors import DataNotFoundError, LSMError
 from xlsm.pipeline.blueprint import LEDGER, MESSAGE
-from xlsm.pipeline.places import Place, place_of
+from xlsm.pipeline.places import FsspecPlace, Place, place_of
 from xlsm.pipeline.plan import ledger_in
 from xlsm.pipeline.regions import regions
+from xlsm.pipeline.trust import refuse_objects
 from xlsm.pipeline.write import FILL
 
 __all__ = ["Damage", "forget", "planned_chunks", "progress", "verify"]
@@ -143,6 +144,8 @@ def forget(store: Any, damaged: list[Damage], options: Mapping[str, Any] | None 
 
 
 def _group(place: Place, store: Any, mode: Any = "r") -> zarr.Group:
+    if isinstance(place, FsspecPlace):  # the others are Zarr 3, whose codecs run nothing
+        refuse_objects(place.name, place.options)
     try:
         return zarr.open_group(store, mode=mode)
     except FileNotFoundError as error:

@@ -8,6 +8,7 @@ there. Regions are whole chunks, so that no two tasks touch the same one.
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,8 +38,27 @@ __all__ = ["LEDGER", "to_zarr_durably"]
 #: Regions that are committed at once, or after so many seconds, where the driver has to commit.
 TOGETHER, PATIENCE = 32, 10.0
 
+#: Packages whose errors are those of a store.
+CLIENTS = {
+    "adlfs",
+    "aiohttp",
+    "azure",
+    "botocore",
+    "gcsfs",
+    "google",
+    "icechunk",
+    "obstore",
+    "zarr",
+}
+#: Regions that fail one after the other until a run gives up: it is not their fault, then.
+HOPELESS = 32
+
 Array = np.ndarray[Any, np.dtype[Any]]
 Watch = Callable[..., Any]
+
+
+class _Hopeless(Exception):
+    """Too many regions have failed in a row."""
 
 
 class Failure(NamedTuple):
@@ -84,6 +104,7 @@ def to_zarr_durably(
     blueprint = blueprint_of(result, chunks)
     plan = plan_of(blueprint)
     with (
+        _named_errors(place),
         lease(place.lease(), place.name) as held,
         # that a chunk is there says that it was written
         zarr.config.set({"array.write_empty_chunks": True}),
@@ -92,6 +113,24 @@ def to_zarr_durably(
         place.sweep()
         _Run(blueprint, place, held, RunLog(place.log()), watch).go()
         consolidate_store(place.store(read_only=False))
+
+
+@contextlib.contextmanager
+def _named_errors(place: Place) -> Iterator[None]:
+    """Say of which store an error is that its client raises, and what to do; without credentials.
+
+    Some servers repeat a key in what they answer, so that the client's own error is not shown.
+    """
+    try:
+        yield
+    except (LSMError, FileExistsError):
+        raise
+    except Exception as error:
+        if not isinstance(error, OSError) and type(error).__module__.split(".")[0] not in CLIENTS:
+            raise
+        raise LSMError(
+            f"{place.name}: {_said(error, place)}. What was written stays: run it again to go on"
+        ) from None
 
 
 class _Run:
@@ -109,6 +148,7 @@ class _Run:
         self.earlier = status[self.done]
         self.count, self.flagged = self.earlier.size, _flagged(self.earlier)
         self.receipts: list[bytes] = []
+        self.in_a_row = 0
         self.committed = self.begun = time.monotonic()
 
     def go(self) -> None:
@@ -117,18 +157,24 @@ class _Run:
         self.log.tell("begin", **self._counts(), computed_by=workers_in_use())
         failures: list[Failure] = []
         try:
-            self._whole_regions(failures)
+            with contextlib.suppress(_Hopeless):
+                self._whole_regions(failures)
             self._flush()
         except BaseException as error:  # interrupts, too: the log says how a run ended
-            self.log.tell("stopped", error=_said(error), **self._counts())
+            self.log.tell("stopped", error=_said(error, self.place), **self._counts())
             raise
         self.log.tell("failed" if failures else "end", **self._counts(), failed=len(failures))
         if failures:
             told = "; ".join(f"{named(region)}: {why}" for region, why in failures[:3])
             more = f" (and {len(failures) - 3} more)" if len(failures) > 3 else ""
+            others = (
+                "nothing was tried any more after so many in a row"
+                if self.in_a_row >= HOPELESS
+                else "all others are written"
+            )
             raise LSMError(
-                f"{len(failures)} regions of {self.place.name} could not be computed, all others "
-                f"are written: {told}{more}. Run it again to try them again"
+                f"{len(failures)} regions of {self.place.name} could not be computed, {others}: "
+                f"{told}{more}. Run it again to try them again"
             )
 
     def _whole_regions(self, failures: list[Failure]) -> None:
@@ -172,9 +218,13 @@ class _Run:
         if self.held.lost:
             raise LSMError(f"{self.place.name}: another run has taken over its lease, and goes on")
         if isinstance(result, Exception):
-            failures.append(Failure(task.region, _said(result)))
-            self.log.tell("error", region=named(task.region), error=_said(result))
+            failures.append(Failure(task.region, _said(result, self.place)))
+            self.log.tell("error", region=named(task.region), error=failures[-1].why)
+            self.in_a_row += 1
+            if self.in_a_row >= HOPELESS:
+                raise _Hopeless
             return
+        self.in_a_row = 0
         for said in result.raised:
             self.log.tell("raised", station=said)
         self.count += result.status.size
@@ -206,7 +256,9 @@ def _flagged(status: Array) -> int:
     return int((status != Status.converged).sum())
 
 
-def _said(error: BaseException) -> str:
+def _said(error: BaseException, place: Place) -> str:
     """Say what an error is in a line: some of those of stores are as long as a page."""
-    first = (str(error).strip().splitlines() or [""])[0]
-    return f"{type(error).__name__}: {first[:300]}"
+    text = (str(error).strip().splitlines() or [""])[0]
+    for secret in place.secrets():
+        text = text.replace(secret, "***")
+    return f"{type(error).__name__}: {text[:300]}"

@@ -20,9 +20,11 @@ from xlsm.errors import LSMError
 from xlsm.pipeline.address import filesystem
 from xlsm.pipeline.beside import Beside, FsspecBeside, ObstoreBeside
 
-__all__ = ["Place", "StoreWriter", "Writer", "place_of"]
+__all__ = ["FsspecPlace", "Place", "StoreWriter", "Writer", "place_of", "secrets_in"]
 
 LEASE, LOG = ".lease", ".log.jsonl"
+#: Parts of the names of options that are credentials.
+SECRET = ("key", "secret", "token", "password", "credential")
 
 
 class Writer(Protocol):
@@ -62,6 +64,9 @@ class Place(Protocol):
 
     def sweep(self) -> None:
         """Remove what writes that were killed have left; nobody else is writing."""
+
+    def secrets(self) -> list[str]:
+        """Give the credentials it was given, which no message may hold."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,6 +146,10 @@ class FsspecPlace:
             for leftover in self.path.rglob("*.partial"):
                 leftover.unlink(missing_ok=True)
 
+    def secrets(self) -> list[str]:
+        """As `Place` says."""
+        return secrets_in(self.options)
+
 
 @dataclasses.dataclass(frozen=True)
 class ObstorePlace:
@@ -187,6 +196,10 @@ class ObstorePlace:
     def sweep(self) -> None:
         """As `Place` says."""
 
+    def secrets(self) -> list[str]:
+        """As `Place` says."""
+        return secrets_in(getattr(self.inner, "config", None) or {})
+
     def _beside(self, suffix: str) -> ObstoreBeside:
         """In the folder in which the prefix lies: inside it, it would be taken for data."""
         prefix = str(self.inner.prefix or "").strip("/")
@@ -204,6 +217,23 @@ class ObstorePlace:
         if "config" not in given:  # of a disk
             return ObstoreBeside(type(self.inner)(f"/{folder}"), name + suffix)
         return ObstoreBeside(type(self.inner)(prefix=folder or None, **given), name + suffix)
+
+
+def secrets_in(options: Mapping[str, Any]) -> list[str]:
+    """Find credentials among options, by their names.
+
+    Examples
+    --------
+    >>> secrets_in({"key": "abcd", "endpoint_url": "http://here", "client": {"sas_token": "efgh"}})
+    ['abcd', 'efgh']
+    """
+    found = []
+    for name, value in options.items():
+        if isinstance(value, Mapping):
+            found += secrets_in(value)
+        elif isinstance(value, str) and any(part in str(name).lower() for part in SECRET):
+            found.append(value)
+    return [value for value in found if value]
 
 
 def place_of(store: Any, storage_options: Mapping[str, Any] | None = None) -> Place:

@@ -18,7 +18,7 @@ import zarr
 
 from xlsm.errors import LSMError
 from xlsm.pipeline.beside import Beside, FsspecBeside
-from xlsm.pipeline.places import LEASE, LOG
+from xlsm.pipeline.places import LEASE, LOG, secrets_in
 
 __all__ = ["RepositoryPlace", "repository_at"]
 
@@ -100,12 +100,20 @@ class RepositoryPlace:
         Where to create it.
     url : str, optional
         What it is called, if it was named.
+    options : mapping, optional
+        What it was opened with.
     """
 
-    def __init__(self, repo: Any, storage: Any = None, url: str = "") -> None:
+    def __init__(
+        self,
+        repo: Any,
+        storage: Any = None,
+        url: str = "",
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
         self.name = url or str(repo.storage)
         self._repo, self._storage = repo, storage
-        self._path = _local_path(url)
+        self._path, self._options = _local_path(url), dict(options or {})
         self._session: Any = None
         self._tip: str | None = None
 
@@ -177,6 +185,10 @@ class RepositoryPlace:
     def sweep(self) -> None:
         """As `xlsm.pipeline.places.Place` says."""
 
+    def secrets(self) -> list[str]:
+        """As `xlsm.pipeline.places.Place` says."""
+        return secrets_in(self._options)
+
 
 def repository_at(url: str, options: Mapping[str, Any]) -> RepositoryPlace:
     """Find a repository by ``icechunk://PATH``, ``icechunk+s3://BUCKET/PREFIX``, ``gs``, ``az``.
@@ -224,7 +236,7 @@ def repository_at(url: str, options: Mapping[str, Any]) -> RepositoryPlace:
             "icechunk+az://..."
         )
     repo = icechunk.Repository.open(storage) if _is_repository(storage) else None
-    return RepositoryPlace(repo, storage, url)
+    return RepositoryPlace(repo, storage, url, options)
 
 
 def _names_credentials(options: Mapping[str, Any]) -> bool:
