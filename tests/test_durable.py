@@ -131,6 +131,14 @@ def test_every_verb_can_be_written_so(tmp_path):
     est.lsm.to_zarr(tmp_path / "est.zarr", resume=True)
     found = read(tmp_path / "est.zarr")
     xr.testing.assert_equal(found.drop_vars(MESSAGE), est.compute())
+    known = {"albedo": 0.2, "thermal_conductivity": 0.9}
+    for name in ("identifiability", "data_worth"):
+        told = getattr(chunked.lsm, name)(known, observed={"LWup": 5.0})
+        told.lsm.to_zarr(tmp_path / f"{name}.zarr", resume=True)
+        found = read(tmp_path / f"{name}.zarr")
+        assert (found.status == 0).all()
+        assert "station" in found.status.dims
+        xr.testing.assert_equal(found.drop_vars(["status", MESSAGE]), told.compute())
     sim = chunked.lsm.simulate({"albedo": 0.2}, depth=[0.05])
     sim.lsm.to_zarr(tmp_path / "sim.zarr", resume=True)
     found = read(tmp_path / "sim.zarr")
