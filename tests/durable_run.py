@@ -109,7 +109,14 @@ def main(store, log, count="80", options="{}", cluster=""):
         from distributed import Client, LocalCluster
 
         few = {"n_workers": 1, "threads_per_worker": 1, "memory_limit": "900MB"}
-        with LocalCluster(**few, dashboard_address=":0") as small, Client(small):
+        import dask
+
+        # as xlsm's own workers: no block waits where another one may kill
+        with (
+            dask.config.set({"distributed.scheduler.worker-saturation": 1.0}),
+            LocalCluster(**few, dashboard_address=":0") as small,
+            Client(small),
+        ):
             ds.lsm.to_zarr(**target, resume=True)
         return
     from xlsm.pipeline.cluster import local_client

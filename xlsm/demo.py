@@ -14,6 +14,7 @@ from xlsm import tutorial
 from xlsm.errors import LSMError
 from xlsm.pipeline.cluster import local_client
 from xlsm.pipeline.durable import to_zarr_durably
+from xlsm.pipeline.places import LEASE, LOG
 from xlsm.progress import station_bar
 from xlsm.tables import flagged, new_table, number, plus_minus, units_of
 
@@ -30,7 +31,7 @@ OBSERVED = {"SoilTemp": 0.1, "LWup": 5.0}  # the noise that the network has
 FIXED = {"emissivity": 0.95}
 INPUT, OUTPUT, FIGURE = "stations.zarr", "estimates.zarr", "fit.png"
 #: What the demo writes, and may replace.
-FILES = {INPUT, OUTPUT, FIGURE}
+FILES = {INPUT, OUTPUT, FIGURE, *(OUTPUT + suffix for suffix in (LEASE, LOG))}
 DAYS = 7
 #: Stations in a block, at most: what one call works on at a time, see `xlsm.estimate`.
 BLOCK = 32

@@ -20,7 +20,16 @@ from xlsm.errors import LSMError
 from xlsm.pipeline.address import filesystem
 from xlsm.pipeline.beside import Beside, FsspecBeside, ObstoreBeside
 
-__all__ = ["FsspecPlace", "Place", "StoreWriter", "Writer", "place_of", "secrets_in"]
+__all__ = [
+    "LEASE",
+    "LOG",
+    "FsspecPlace",
+    "Place",
+    "StoreWriter",
+    "Writer",
+    "place_of",
+    "secrets_in",
+]
 
 LEASE, LOG = ".lease", ".log.jsonl"
 #: Parts of the names of options that are credentials.
