@@ -242,6 +242,15 @@ class TestEstimate:
         assert "cannot be resumed for this one: variable" in said(result)
         assert run("status", "none.zarr").exit_code == 1
 
+    def test_the_input_is_never_the_output(self, here: Path, stations: Path) -> None:
+        xr.open_dataset(stations).drop_encoding().to_zarr("in.zarr", consolidated=False)
+        before = sorted(here.rglob("*"))
+        for more in ((), ("--overwrite",), ("--overwrite", "--resume")):
+            result = run("estimate", "in.zarr", "in.zarr/", "--free", "albedo", *more)
+            assert result.exit_code == 1
+            assert "is the input: write to another name" in said(result)
+        assert sorted(here.rglob("*")) == before
+
     def test_what_is_there_is_replaced_only_when_told(self, here: Path, stations: Path) -> None:
         command = ("estimate", stations, "out.zarr", "--free", "albedo", "--observed", "LWup")
         (here / "out.zarr").mkdir()

@@ -186,7 +186,7 @@ def simulate(
     console = Console()
     run = run_of(out, workers, scheduler, resume=resume, overwrite=overwrite)
     with _plainly(), keeping(compilation_cache):
-        store.check_output(out, overwrite, resume=resume)
+        store.check_output(out, overwrite, source=source, resume=resume)
         ds = store.open_input(source, time, variables)
         blocks = in_blocks(ds, run, sizes)
         ds = store.load_if_small(ds) if blocks is None else blocks
@@ -261,7 +261,7 @@ def estimate(
     console = Console()
     run = run_of(out, workers, scheduler, resume=resume, overwrite=overwrite)
     with _plainly(), keeping(compilation_cache):
-        store.check_output(out, overwrite, resume=resume)
+        store.check_output(out, overwrite, source=source, resume=resume)
         ds = store.open_input(source, time, variables)
         land = _model(model, grid)
         many_files = ds.chunks and ds.nbytes > store.SMALL  # never all of them at once

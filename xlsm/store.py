@@ -167,15 +167,17 @@ def load_if_small(ds: xr.Dataset) -> xr.Dataset:
     return ds.load() if ds.nbytes <= SMALL else _in_blocks(ds, {}, os.cpu_count() or 1)
 
 
-def check_output(out: str, overwrite: bool, *, resume: bool = False) -> None:
+def check_output(out: str, overwrite: bool, *, source: str = "", resume: bool = False) -> None:
     """Refuse, before anything is computed, to write where something is; not to go on with it.
 
     Raises
     ------
     LSMError
         If something is there, and it is no Zarr store or must not be replaced, or if the name is
-        that of another kind of file.
+        that of another kind of file, or of the input.
     """
+    if out.rstrip("/") == source.rstrip("/"):
+        raise LSMError(f"{out} is the input: write to another name")
     if out.rstrip("/").endswith((".nc", ".nc4", ".h5", ".csv")):
         stem = out.rsplit(".", 1)[0]
         raise LSMError(f"{out}: results are written as Zarr stores; call it {stem}.zarr")
