@@ -30,16 +30,15 @@ QUICK, FEW = pytest.StashKey[bool](), pytest.StashKey[bool]()
 
 
 def pytest_configure(config):
-    """Let the default selection compile quickly: nearly all its time is compiling.
+    """Let all selections but that of the last bits compile quickly.
 
-    What is asserted there holds for any correct compiler, and most of what is compiled runs once.
+    Most of their time is compiling. What is asserted there holds for any correct compiler, and most of what is compiled runs once.
     Where running takes the time, the marker ``optimised`` lets LLVM do its work. Comparisons of
-    the last bits, which rest on what LLVM makes of a loop, are marked ``bits``: any selection but
-    the default one, `pytest -m slow` and `pytest -m bits` that is, runs what users run, and so do
-    demo, notebooks and benchmarks of `.ci/run`.
+    the last bits, which rest on what LLVM makes of a loop, are marked ``bits``: `pytest -m bits`
+    runs what users run, and so do demo, notebooks and benchmarks of `.ci/run`.
     """
     config.stash[QUICK] = False
-    if config.getoption("markexpr") != "not slow":
+    if config.getoption("markexpr") not in ("not slow", "slow"):
         return
     # before the first compilation here, and before xdist starts its workers, which inherit it
     flags = os.environ.get("XLA_FLAGS", "")
@@ -52,6 +51,7 @@ def pytest_configure(config):
                 return
             os.environ["XLA_FLAGS"] = environment["XLA_FLAGS"]
     config.stash[QUICK] = True
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # for the processes that tests start
     _take_few_optimisations(config, True)
 
 
@@ -63,6 +63,18 @@ def _take_few_optimisations(config, few):
         jax.config.update("jax_disable_most_optimizations", few)
 
 
+def pytest_collection_modifyitems(config, items):
+    """Leave to `pytest -m bits` what is right only as compiled for users."""
+    if config.stash[QUICK]:
+        useless = [item for item in items if _is(item, "bits") and _is(item, "slow")]
+        config.hook.pytest_deselected(items=useless)
+        items[:] = [item for item in items if item not in set(useless)]
+
+
+def _is(item, marker):
+    return item.get_closest_marker(marker) is not None
+
+
 def pytest_report_header(config):
     """Say how JAX compiles."""
     how = "quickly" if config.stash[QUICK] else "as for users"
@@ -72,7 +84,7 @@ def pytest_report_header(config):
 def pytest_runtest_setup(item):
     """Look before a test how it is to be compiled, and whether there is room."""
     few = item.config.stash.get(FEW, False)
-    if few != (item.config.stash[QUICK] and item.get_closest_marker("optimised") is None):
+    if few != (item.config.stash[QUICK] and not _is(item, "optimised")):
         _take_few_optimisations(item.config, not few)
     # where maps cannot be counted there is no such limit
     due = next(_tests) % OFTEN == 0 and MAPS.exists()

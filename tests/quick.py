@@ -2,8 +2,8 @@
 
 Nearly all the time of the tests is compiling. Where a test is about formulas, and compiles the
 model itself, XLA's older code generator does, without LLVM's optimisations: it takes a third of the
-time, and its code runs two or three times as long. In the default selection all is compiled so,
-see conftest.py; the slow tests of what users run, the kernels of the verbs, compile as for users.
+time, and its code runs two or three times as long. Most selections compile all so, see conftest.py;
+with these functions `pytest -m bits` does, too.
 """
 
 import functools

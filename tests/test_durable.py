@@ -1,10 +1,8 @@
 """A run that is killed goes on where it was, and ends as if nothing had happened."""
 
-import contextlib
 import errno
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -15,7 +13,6 @@ from pathlib import Path
 
 import dask
 import durable_run
-import fsspec
 import numpy as np
 import pytest
 import xarray as xr
@@ -147,32 +144,7 @@ def test_every_verb_can_be_written_so(tmp_path):
     xr.testing.assert_equal(found.drop_vars(["status", MESSAGE]), sim.compute())
 
 
-# ---------------------------------------------------------------- killed (see test_faults.py)
-
-
-def kill_all(run):
-    with contextlib.suppress(ProcessLookupError):  # it may have ended this moment
-        os.killpg(run.pid, signal.SIGKILL)
-
-
-@pytest.mark.slow
-def test_a_station_that_kills_its_worker_is_found_and_flagged(store, log):
-    """The others of its block are computed, in smaller and smaller shares, and nobody else's."""
-    run = start(store, log, cluster=True, env={"XLSM_TEST_DEADLY": "22"})
-    _, told = run.communicate(timeout=240)
-    assert run.returncode == 0, told
-    assert computed(log).count(5) < 20  # tried again, not for ever
-    found, true = read(store), expected()
-    assert found.status.values[22] == 12
-    assert re.fullmatch("the process that computed it died .*", str(found[MESSAGE].values[22]))
-    assert np.isnan(found.series.values[22]).all()
-    others = np.arange(STATIONS) != 22
-    xr.testing.assert_equal(
-        found.drop_vars(MESSAGE).isel(station=others), true.isel(station=others)
-    )
-    events = [json.loads(line) for line in Path(f"{store}.log.jsonl").read_text().splitlines()]
-    assert [e["region"] for e in events if e["event"] == "killed"] == ["station 20 to 23"]
-    assert [e["station"][:10] for e in events if e["event"] == "raised"] == ["station 22"]
+# ---------------------------------------------------------------- ended (see test_faults.py)
 
 
 def test_shares_of_a_region_that_an_earlier_run_has_left(store, log):
@@ -395,40 +367,7 @@ def test_progress_of_no_store(tmp_path):
         verify(str(tmp_path / "empty.zarr"))
 
 
-# ---------------------------------------------------------------- a bucket
-
-
-@pytest.mark.filterwarnings("ignore:[Uu]nclosed:ResourceWarning")  # s3fs leaves its sessions
-def test_a_bucket_and_no_secret_in_it(s3, log):
-    """Killed once on S3; the lease is an object that is created only where there is none."""
-    url = "s3://results/runs/out.zarr"
-    options = {"key": "MARKEDKEY", "secret": "MARKEDSECRET", "endpoint_url": s3}
-    text = json.dumps(options)
-    fsspec.filesystem("s3", **options).mkdir("results")
-    run = start(url, log, options=text, env=SLOWLY)
-    while len(computed(log)) < 4 and run.poll() is None:
-        time.sleep(0.01)
-    kill_all(run)
-    run.communicate(timeout=60)
-    files = fsspec.filesystem("s3", **options)
-    assert files.exists(f"{url}.lease")
-    with pytest.raises(FileExistsError):
-        _create_twice(FsspecBeside(files, f"{url}.other"))
-    finish(url, log, options=text)
-    same(url, options)
-    assert verify(url, options) == []
-    files.invalidate_cache()
-    for path in files.find("s3://results/"):
-        assert b"MARKED" not in files.cat_file(path), path
-    with pytest.raises(LSMError) as told, leased(url, options):
-        lazy(log).lsm.to_zarr(url, resume=True, storage_options=options)
-    assert "MARKED" not in str(told.value)
-
-
-def _create_twice(place):
-    for _ in range(2):
-        if not place.create(b"ours"):
-            raise FileExistsError
+# ---------------------------------------------------------------- what fails
 
 
 def test_a_disk_that_is_full(store, log, monkeypatch):
@@ -530,24 +469,22 @@ def test_many_chunks_in_one_object(store, log):
     assert not Path(f"{store}-other").exists()
 
 
-def test_a_tree_of_samples(tmp_path):
-    """Groups are regions, too; the ledger is where the status is."""
-    ds = twin(3, hours=24).chunk(station=1)
-    drawn = ds.lsm.sample("albedo", observed={"LWup": 5.0}, draws=5, warmup=5, chains=2)
-    drawn.lsm.to_zarr(tmp_path / "whole.zarr")
-    drawn.lsm.to_zarr(tmp_path / "drawn.zarr", resume=True)
-    whole, found = (
-        xr.open_datatree(tmp_path / name, engine="zarr").load()
-        for name in ("whole.zarr", "drawn.zarr")
-    )
-    assert progress(str(tmp_path / "drawn.zarr")) == {0: 3}
-    assert verify(str(tmp_path / "drawn.zarr")) == []
-    for group in ("posterior", "sample_stats"):
-        xr.testing.assert_equal(found[group].to_dataset(), whole[group].to_dataset())
-    xr.testing.assert_equal(
-        found["constant_data"].to_dataset().drop_vars(MESSAGE),
-        whole["constant_data"].to_dataset(),
-    )
+def test_a_tree(store, log):
+    """As of draws: groups are regions, too; the ledger is where the status is."""
+    ds = lazy(log)
+    groups = {
+        "posterior": ds[["series"]],
+        "sample_stats": ds[["mean"]],
+        "constant_data": ds[["status", "known"]],
+    }
+    tree = xr.DataTree.from_dict(groups)
+    tree.lsm.to_zarr(store, resume=True)
+    found = xr.open_datatree(store, engine="zarr").load()
+    assert set(progress(store)) == {0, 1, 2}
+    assert verify(store) == []
+    for group in groups:
+        there = found[group].to_dataset().drop_vars(MESSAGE, errors="ignore")
+        xr.testing.assert_equal(there, tree[group].to_dataset().compute())
 
 
 def test_a_store_of_an_older_version_opens(tmp_path, log):

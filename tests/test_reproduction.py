@@ -170,6 +170,7 @@ def test_adam_at_one_depth_stops_all_along_the_valley():
 
 
 @pytest.mark.slow
+@pytest.mark.optimised
 def test_differentiated_sweeps_end_where_the_paper_says_at_one_depth():
     starts, finals = tables("one_depth")
     target = np.loadtxt(published("target_0.05m.txt"))

@@ -174,6 +174,7 @@ def test_without_information_draws_are_uniform_between_the_bounds(stations):
         np.testing.assert_allclose(found, expected, rtol=0, atol=0.07 * (upper - lower))
 
 
+@pytest.mark.slow
 def test_a_skewed_posterior_is_the_one_of_quadrature(stations):
     error = 4.0
     ds = stations[0].isel(station=[0, 1, 2])

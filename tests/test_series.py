@@ -485,6 +485,7 @@ def test_a_day_without_observations_takes_from_its_neighbours(stations, found):
     assert abs(est.albedo[:, 4].values - between).max() < 0.03
 
 
+@pytest.mark.slow
 @pytest.mark.optimised
 def test_how_smooth_it_is_can_be_estimated():
     ds, truth = network(step=0.02)
