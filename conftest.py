@@ -32,10 +32,11 @@ QUICK, FEW = pytest.StashKey[bool](), pytest.StashKey[bool]()
 def pytest_configure(config):
     """Let all selections but that of the last bits compile quickly.
 
-    Most of their time is compiling. What is asserted there holds for any correct compiler, and most of what is compiled runs once.
-    Where running takes the time, the marker ``optimised`` lets LLVM do its work. Comparisons of
-    the last bits, which rest on what LLVM makes of a loop, are marked ``bits``: `pytest -m bits`
-    runs what users run, and so do demo, notebooks and benchmarks of `.ci/run`.
+    Most of their time is compiling. What is asserted there holds for any correct compiler, and most
+    of what is compiled runs once. Where running takes the time, the marker ``optimised`` lets LLVM
+    do its work. Comparisons of the last bits, which rest on what LLVM makes of a loop, are marked
+    ``bits``: `pytest -m bits` runs what users run, and so do demo, notebooks and benchmarks of
+    `.ci/run`.
     """
     config.stash[QUICK] = False
     if config.getoption("markexpr") not in ("not slow", "slow"):

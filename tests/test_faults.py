@@ -191,7 +191,7 @@ class Reader(threading.Thread):
         true = expected(self.somewhere.stations)
         known = np.zeros(self.somewhere.stations // durable_run.BLOCK, bool)
         random = np.random.default_rng(0)
-        while not self.end.wait(0.5):
+        while not self.end.wait(1.0):
             try:
                 group = zarr.open_group(self.somewhere.place().store(), mode="r")
                 done = np.asarray(group["status"][...]) != -1
@@ -267,7 +267,7 @@ def killed_and_resumed(somewhere, log, ways, workers=0, seed=0):
 def finish_as_workers_die(somewhere, log, count):
     """Others are started, and the run ends without being started again."""
     before = len(log.read_text().splitlines()) if log.exists() else 0
-    run = start(somewhere, log, "cluster", XLSM_TEST_PAUSE="0.3")
+    run = start(somewhere, log, "cluster", XLSM_TEST_PAUSE="0.2")
     victims = set()
     while run.poll() is None and len(victims) < count:
         for line in log.read_text().splitlines()[before:] if log.exists() else []:
@@ -352,23 +352,44 @@ def test_a_worker_that_takes_too_much_memory(tmp_path, log):
 
 
 @pytest.mark.slow
-@everywhere
-def test_a_station_that_kills_its_worker(somewhere, log):
+def test_a_station_that_kills_its_worker(tmp_path, log):
     """As the kernel ends who takes all memory: found in smaller and smaller shares, and flagged."""
+    somewhere = Somewhere("local", tmp_path, "")
     run = start(somewhere, log, "cluster", XLSM_TEST_DEADLY="22")
     _, told = run.communicate(timeout=240)
     assert run.returncode == 0, told
     assert computed(log).count(5) < 20  # tried again, not for ever
-    found, others = somewhere.read(), np.arange(STATIONS) != 22
-    assert found.status.values[22] == 12
-    assert re.fullmatch("the process that computed it died .*", str(found[MESSAGE].values[22]))
-    assert np.isnan(found.series.values[22]).all()
+    is_whole_without(somewhere, 22)
+    assert [e["region"] for e in events(somewhere, "killed")] == ["station 20 to 23"]
+    assert [e["station"][:10] for e in events(somewhere, "raised")] == ["station 22"]
+
+
+@pytest.mark.slow
+@everywhere
+def test_shares_of_a_region(somewhere, log, monkeypatch):
+    """What a run has left that was ended as it looked for the station that kills."""
+    somewhere.write(log)
+    place = somewhere.place()
+    zarr.open_group(place.store(read_only=False), mode="r+")["status"][21:24] = -1
+    place.commit([], "some are not done")
+    with monkeypatch.context() as patch:
+        patch.setenv("XLSM_TEST_DEADLY", "22")
+        somewhere.write(log)
+    assert computed(log)[BLOCKS:] == [5] * 5  # three, one, two, and these one by one
+    is_whole_without(somewhere, 22)
+    assert verify(*somewhere.where) == []
+
+
+def is_whole_without(somewhere, station):
+    """All is right but for one station, which has killed whoever computed it."""
+    found, others = somewhere.read(), np.arange(STATIONS) != station
+    assert found.status.values[station] == 12
+    told = str(found[MESSAGE].values[station])
+    assert re.fullmatch("the process that computed it died .*signal 9.*", told)
+    assert np.isnan(found.series.values[station]).all()
     xr.testing.assert_equal(
         found.drop_vars(MESSAGE).isel(station=others), expected(STATIONS).isel(station=others)
     )
-    if somewhere.kind == "local":
-        assert [e["region"] for e in events(somewhere, "killed")] == ["station 20 to 23"]
-        assert [e["station"][:10] for e in events(somewhere, "raised")] == ["station 22"]
 
 
 # ---------------------------------------------------------------- stores that fail

@@ -12,7 +12,7 @@ import zarr
 from zarr.core.sync import sync
 
 from xlsm.errors import DataNotFoundError, LSMError
-from xlsm.pipeline.blueprint import LEDGER, MESSAGE
+from xlsm.pipeline.blueprint import LEDGER, MESSAGE, join
 from xlsm.pipeline.places import FsspecPlace, Place, place_of
 from xlsm.pipeline.plan import ledger_in
 from xlsm.pipeline.regions import regions
@@ -136,9 +136,14 @@ def verify(store: Any, options: Mapping[str, Any] | None = None) -> list[Damage]
 def forget(store: Any, damaged: list[Damage], options: Mapping[str, Any] | None = None) -> None:
     """Make damaged regions not computed, so that a run that is resumed computes them again."""
     place = place_of(store, options)
-    ledger, _ = _ledger(_group(place, place.store(read_only=False), "r+"), place)
-    for region in {tuple((s.start, s.stop) for s in one.region) for one in damaged}:
-        ledger[tuple(slice(*ends) for ends in region)] = FILL["i"]
+    group = _group(place, place.store(read_only=False), "r+")
+    ledger, path = _ledger(group, place)
+    messages = group.get(join(path.rpartition("/")[0], MESSAGE))
+    for ends in {tuple((s.start, s.stop) for s in one.region) for one in damaged}:
+        region = tuple(slice(*each) for each in ends)
+        ledger[region] = FILL["i"]
+        if isinstance(messages, zarr.Array):
+            messages[region] = ""  # stations that need one will be given one
     if damaged:
         place.commit((), "forget damaged regions")
 

@@ -121,9 +121,13 @@ def perform(task: Task) -> Outcome:
 
 
 def give_up(task: Task, message: str) -> Outcome:
-    """Flag the stations of a task as raised, with the reason, and leave their numbers blank."""
+    """Flag the stations of a task as raised, with the reason, and make their numbers blank."""
     target = _Target(task)
     wanted = target.wanted()
+    with zarr.config.set({"array.write_empty_chunks": True}):  # as in `perform`
+        for name, dims in zip(task.names, task.dims, strict=True):
+            if name != task.ledger:
+                target.put(name, target.blank(name, dims), dims, wanted)
     status = np.full(wanted.shape, Status.raised, np.int8)
     messages = np.full(wanted.shape, message, object)
     target.commit(status, messages, wanted)
@@ -166,10 +170,18 @@ class _Target:
             own = [dim for dim in dims if dim in self.task.batch]
             mask = xr.Variable(self.task.batch, wanted)
             mask = mask.any([dim for dim in self.task.batch if dim not in own])
-            kept = np.asarray(array[spot])
+            # where nothing is done there is nothing to keep, and what lies there may be damaged
+            anew = (self.there == FILL["i"]).all()
+            kept = self.blank(name, dims) if anew else np.asarray(array[spot])
             full = mask.set_dims(dict(zip(dims, kept.shape, strict=True)))
             values = np.where(full.transpose(*dims).values, values, kept)
         array[spot] = values
+
+    def blank(self, name: str, dims: Sequence[str]) -> Array:
+        """Give what a variable holds where nothing was computed."""
+        array, spot = self.array(name), places(dims, self.task.region)
+        shape = [len(range(*s.indices(n))) for s, n in zip(spot, array.shape, strict=True)]
+        return np.full(shape, array.fill_value, array.dtype)
 
     def commit(self, status: Array, messages: Array, wanted: Array) -> None:
         """Write messages, if there are any, and the ledger."""
