@@ -17,10 +17,11 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from distributed import Client, LocalCluster
 from twins import twin
 
 from xlsm.errors import DataNotFoundError, DimensionError, LSMError
-from xlsm.pipeline import durable, lease
+from xlsm.pipeline import durable, engine, lease
 from xlsm.pipeline.beside import FsspecBeside
 from xlsm.pipeline.blueprint import MESSAGE
 from xlsm.pipeline.checkup import forget, progress, verify
@@ -365,6 +366,25 @@ def test_progress_of_no_store(tmp_path):
     zarr.open_group(tmp_path / "empty.zarr", mode="w")
     with pytest.raises(LSMError, match="no variable 'status'"):
         verify(str(tmp_path / "empty.zarr"))
+
+
+def test_a_cluster_without_workers(store, log, monkeypatch, caplog):
+    """It is said, once, and the run goes on as soon as there is one."""
+    monkeypatch.setattr(engine, "PATIENCE", 0.05)
+    quiet = {"processes": False, "dashboard_address": None, "threads_per_worker": 1}
+    with LocalCluster(n_workers=0, **quiet) as cluster, Client(cluster):
+        run = threading.Thread(target=lambda: lazy(log).lsm.to_zarr(store, resume=True))
+        run.start()
+        try:
+            while "no worker is left" not in caplog.text and run.is_alive():
+                time.sleep(0.01)
+            time.sleep(0.2)
+            assert not computed(log)
+        finally:
+            cluster.scale(1)
+        run.join(timeout=60)
+    assert caplog.text.count("no worker is left") == 1
+    same(store)
 
 
 # ---------------------------------------------------------------- what fails

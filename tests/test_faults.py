@@ -13,6 +13,7 @@ import time
 import traceback
 from pathlib import Path
 
+import dask
 import durable_run
 import fsspec
 import numpy as np
@@ -439,6 +440,73 @@ def test_a_store_that_fails_for_good(s3, tmp_path, log, kind, caplog):
         faults.clear()
         somewhere.write(log)
         somewhere.is_whole()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["path", "URL", "obstore", "icechunk"])
+def test_a_disk_without_room(tmp_path, log, kind):
+    """Whatever writes to it: the run ends and says so, and goes on once there is room."""
+    somewhere = Somewhere("local", tmp_path, "")
+    somewhere.url = {
+        "path": f"{tmp_path}/out.zarr",
+        "URL": f"file://{tmp_path}/out.zarr",
+        "obstore": f"obstore+file://{tmp_path}/out.zarr",
+        "icechunk": f"icechunk://{tmp_path}/out",
+    }[kind]
+    run = start(somewhere, log, XLSM_TEST_ROOM="7")
+    _, told = run.communicate(timeout=240)
+    assert run.returncode == 1, told
+    last = next(line for line in told.splitlines() if "LSMError: " in line)
+    assert "File too large" in last
+    assert re.search("[Rr]un it again", last)
+    assert 7 not in somewhere.done()
+    finish(somewhere, log)
+    found = somewhere.read()
+    xr.testing.assert_equal(found.drop_vars(MESSAGE), expected(STATIONS))
+    assert verify(*somewhere.where) == []
+
+
+@in_buckets
+def test_an_input_that_disappears(s3, tmp_path, kind, monkeypatch):
+    """Its chunks read as fill values: none of that may count, and all is well when it is back."""
+    files = fsspec.filesystem("s3", key=KEY, secret=SECRET, endpoint_url=s3)
+    files.mkdir("results")
+    source = Somewhere(kind, tmp_path, s3)
+    count = 4 * durable_run.BLOCK
+    # so many numbers that Icechunk keeps them in chunks, and not among its metadata
+    numbers = np.random.default_rng(0).random((count, 50))
+    given = xr.Dataset({"a": (("station", "time"), numbers)})
+    place, chunks = source.place(), {"a": {"chunks": (durable_run.BLOCK, 50)}}
+    given.to_zarr(place.store(read_only=False), consolidated=False, encoding=chunks)
+    if kind == "icechunk":
+        place.commit([], "given")
+    kept = {path: files.cat_file(path) for path in files.find("results/runs")}
+    original = zarr.Array.__setitem__
+
+    def result():
+        ds = xr.open_zarr(source.place().store(), consolidated=False).chunk(station=4)
+        status = (ds.a[:, 0] * 0).fillna(0).astype(np.int8)
+        return xr.Dataset({"double": 2 * ds.a, "status": status})
+
+    def take_away(self, key, value):
+        original(self, key, value)
+        if self.path == "status" and key[0].start == durable_run.BLOCK:
+            files.invalidate_cache()
+            files.rm("results/runs", recursive=True)
+
+    out = tmp_path / "out.zarr"
+    with monkeypatch.context() as patch, dask.config.set(scheduler="sync"):
+        patch.setattr(zarr.Array, "__setitem__", take_away)
+        with pytest.raises(LSMError) as told:
+            result().lsm.to_zarr(out, resume=True)
+    assert "station 8 to 11" in str(told.value)
+    assert "MARKED" not in str(told.value)
+    assert progress(str(out)) == {-1: count - 8, 0: 8}
+    for path, data in kept.items():
+        files.pipe_file(path, data)
+    result().lsm.to_zarr(out, resume=True)
+    with xr.open_zarr(out) as found:
+        np.testing.assert_array_equal(found.double, 2 * given.a)
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dask.base
 import fsspec
+import obstore.store
 import pytest
 import xarray as xr
+from zarr.storage import ObjectStore
 
 import xlsm
 from xlsm import reading, store
 from xlsm.errors import DataNotFoundError, LSMError
+from xlsm.pipeline.places import place_of
 
 # aiohttp leaves its sessions to the garbage collector
 pytestmark = [
@@ -158,3 +162,57 @@ def test_a_bucket_is_read_as_a_disk(network: xr.Dataset, tmp_path: Path) -> None
             xr.testing.assert_equal(ds.load(), network)
     finally:
         memory.rm("/test-reading", recursive=True)
+
+
+# ---------------------------------------------------------------------------- known again
+
+
+@pytest.mark.parametrize("kind", ["file", "store", "bucket", "repository"])
+def test_an_input_is_known_until_it_is_written_anew(
+    network: xr.Dataset, tmp_path: Path, s3: str, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(store, "SMALL", 0)  # too large to be read at once
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3)
+    fsspec.filesystem("s3", endpoint_url=s3).mkdir("forcing")
+    source = {
+        "file": f"{tmp_path}/a.nc",
+        "store": f"{tmp_path}/a.zarr",
+        "bucket": "s3://forcing/a.zarr",
+        "repository": f"icechunk://{tmp_path}/repository",
+    }[kind]
+
+    def write(ds: xr.Dataset) -> None:
+        if kind == "file":
+            ds.to_netcdf(source, engine="h5netcdf")
+        elif kind == "repository":
+            place = place_of(source)
+            ds.to_zarr(place.store(read_only=False), mode="w", consolidated=False)
+            place.commit((), "given")
+        else:
+            ds.to_zarr(source, mode="w")
+
+    def name(rename: dict[str, str] | None = None, time: str | None = None) -> str:
+        ds = store.chunk_stations(store.open_input(source, time, rename), {"station": 2}, 1)
+        return str(ds.Tair.data.name)
+
+    write(network)
+    first = name()
+    assert name() == first
+    assert name(time="2012-05-02/") != first
+    assert name(rename={"LWup": "up"}) != first
+    write(network.assign(Tair=network.Tair + 1))
+    assert name() != first
+    ds = store.chunk_stations(store.open_input(source), {"station": 2}, 1)
+    xr.testing.assert_equal(ds.Tair.compute(), network.Tair + 1)
+
+
+def test_stores_of_obstore_are_known_again() -> None:
+    """By themselves they are not: a bucket and its options come in another order every time."""
+
+    def one(prefix: str) -> ObjectStore:
+        options = {"region": "us-east-1", "access_key_id": "K", "secret_access_key": "S"}
+        return ObjectStore(obstore.store.S3Store("bucket", prefix=prefix, **options))
+
+    names = {dask.base.tokenize(one("a")) for _ in range(20)}
+    assert len(names) == 1
+    assert dask.base.tokenize(one("b")) not in names

@@ -9,9 +9,10 @@ import xarray as xr
 
 from xlsm.errors import LSMError
 from xlsm.pipeline.address import filesystem
+from xlsm.pipeline.identity import version
 from xlsm.pipeline.trust import refuse_objects
 
-__all__ = ["FILES", "SMALL", "exists", "is_zarr", "open_file", "why_absent"]
+__all__ = ["FILES", "SMALL", "exists", "is_zarr", "open_file", "why_absent", "written"]
 
 #: Up to this size (bytes) an input is read at once, and its values are checked before the run.
 SMALL = 8_000_000
@@ -97,6 +98,25 @@ def why_absent(url: str) -> str:
     except OSError as error:
         return f" ({error.__cause__ or error})"
     return ""
+
+
+def written(source: str) -> list[str]:
+    """Tell when a file or store was written, as far as its place knows.
+
+    Parameters
+    ----------
+    source : str
+        Path or URL of what `open_file` opens.
+
+    Returns
+    -------
+    list of str
+        Of a Zarr store that of its metadata: chunks that are replaced alone do not show.
+    """
+    root = source.rstrip("/")
+    if not is_zarr(source):
+        return [version(source)]
+    return [version(f"{root}/{mark}") for mark in MARKS if exists(f"{root}/{mark}")]
 
 
 def is_zarr(url: str) -> bool:

@@ -14,7 +14,7 @@ import xarray as xr
 
 from xlsm.axes import depths
 from xlsm.errors import DimensionError, LSMError, MissingVariableError, TimeAxisError
-from xlsm.pipeline.address import filesystem
+from xlsm.pipeline.identity import version
 from xlsm.reading import open_file
 from xlsm.variables import VARIABLES
 
@@ -116,7 +116,7 @@ def look_at(path: str, rename: Mapping[str, str], label: str | None) -> StationF
         return StationFile(
             path=path,
             name=_name(path, scalars, ds.attrs, label),
-            version=_version(path),
+            version=version(path),
             first=int(times.min()),
             last=int(times.max()),
             step=step,
@@ -247,10 +247,3 @@ def _text(value: Any) -> str:
     if isinstance(value, bytes):
         return value.decode(errors="replace")
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _version(path: str) -> str:
-    files, place = filesystem(path)
-    info = files.info(place)
-    keys = ("size", "mtime", "ETag", "LastModified", "Last-Modified", "etag", "updated")
-    return ",".join(str(info.get(key, "")) for key in keys)

@@ -6,8 +6,10 @@ import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import xarray as xr
+from dask.base import tokenize
 
 from xlsm import tutorial
 from xlsm.arguments import did_you_mean
@@ -22,7 +24,7 @@ from xlsm.errors import (
 )
 from xlsm.pipeline.address import filesystem
 from xlsm.pipeline.places import place_of
-from xlsm.reading import SMALL, exists, is_zarr, open_file, why_absent
+from xlsm.reading import SMALL, exists, is_zarr, open_file, why_absent, written
 from xlsm.stations import is_many, open_stations
 
 __all__ = [
@@ -36,6 +38,8 @@ __all__ = [
     "write_output",
 ]
 
+#: Where the encoding of an input says what it is known by.
+IDENTITY = "xlsm_identity"
 #: Workers a cluster is taken to have that is not asked yet.
 CLUSTER = 32
 
@@ -66,23 +70,31 @@ def open_input(
     TimeAxisError
         If no time is left, or `time` cannot be read.
     """
+    known: Any = None
     if source.startswith("icechunk"):
-        ds = xr.open_zarr(place_of(source).store(), chunks=None, consolidated=False)
+        snapshot = place_of(source).store()
+        known = snapshot.session.snapshot_id
+        ds = xr.open_zarr(snapshot, chunks=None, consolidated=False)
         ds = _renamed(ds, rename) if rename else ds
     elif source not in tutorial.NAMES and is_many(source):
         ds = open_stations(source, rename=rename)
     else:
-        ds = _open(source)
+        ds, known = _open(source)
         ds = _renamed(ds, rename) if rename else ds
-    return ds if time is None else _select(ds, time)
+    ds = ds if time is None else _select(ds, time)
+    if known:
+        # all that decides what is in it; a run that is resumed compares
+        ds.encoding[IDENTITY] = tokenize(source, known, time, sorted((rename or {}).items()))
+    return ds
 
 
-def _open(source: str) -> xr.Dataset:
+def _open(source: str) -> tuple[xr.Dataset, list[str]]:
+    """Open what is named, and tell when it was written."""
     if source in tutorial.NAMES and not Path(source).exists():
-        return tutorial.open_dataset(source)
+        return tutorial.open_dataset(source), []
     # the folder of a store need not exist by itself on a web server
     if is_zarr(source) or exists(source):
-        return open_file(source)
+        return open_file(source), written(source)
     hint = did_you_mean(source, tutorial.NAMES, {})
     raise DataNotFoundError(
         f"there is no file or store {source}{why_absent(source)}, nor a tutorial data set of that "
@@ -159,7 +171,7 @@ def _in_blocks(ds: xr.Dataset, sizes: Mapping[str, int], workers: int) -> xr.Dat
         sizes = {usual.dim: usual.size}
         if usual.cost:
             warnings.warn(usual.cost, LSMWarning, stacklevel=3)
-    return ds.chunk({**dict.fromkeys(ds.dims, -1), **sizes})
+    return ds.chunk({**dict.fromkeys(ds.dims, -1), **sizes}, token=ds.encoding.get(IDENTITY))
 
 
 def load_if_small(ds: xr.Dataset) -> xr.Dataset:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import os
 import pickle
+import threading
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
@@ -18,6 +20,10 @@ from xlsm.pipeline.task import Outcome, Task, perform
 
 __all__ = ["Killed", "perform_all", "workers_in_use"]
 
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks whether there are workers.
+PATIENCE = 30.0
 #: Tasks in flight for each thread of a worker: one that is computed, one that waits.
 AHEAD = 2
 #: Times a task that raised is tried again on a cluster: a store may have failed for a moment. How
@@ -132,11 +138,12 @@ def _on_cluster(client: Any, tasks: Iterator[Task]) -> Iterator[tuple[Task, Resu
 
     numbers = itertools.count()
     try:
-        queue = as_completed(submit())
-        for future in queue:
-            yield running.pop(future), _result(client, future)
-            future.release()  # nobody keeps what is written
-            queue.update(submit())
+        with _telling_of_absence(client, address):
+            queue = as_completed(submit())
+            for future in queue:
+                yield running.pop(future), _result(client, future)
+                future.release()  # nobody keeps what is written
+                queue.update(submit())
     except LSMError:
         raise
     except (OSError, RuntimeError) as error:  # distributed's of a connection that is gone
@@ -144,6 +151,33 @@ def _on_cluster(client: Any, tasks: Iterator[Task]) -> Iterator[tuple[Task, Resu
     finally:
         with contextlib.suppress(Exception):
             client.cancel(list(running), force=True)
+
+
+@contextlib.contextmanager
+def _telling_of_absence(client: Any, address: str) -> Iterator[None]:
+    """Say so where all workers have gone: the run waits for one, and none may ever come."""
+    stop = threading.Event()
+
+    def look() -> None:
+        told = False
+        while not stop.wait(PATIENCE):
+            with contextlib.suppress(Exception):  # of a scheduler that is lost others tell
+                absent = not client.nthreads()
+                if absent and not told:
+                    log.warning(
+                        "no worker is left at %s: the run goes on as soon as one comes. Start one, "
+                        "or end the run; what was written stays, and it can be resumed",
+                        address,
+                    )
+                told = absent
+
+    watch = threading.Thread(target=look, daemon=True)
+    watch.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        watch.join()
 
 
 def _result(client: Any, future: Any) -> Result:
