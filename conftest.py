@@ -4,6 +4,7 @@ import contextlib
 import gc
 import itertools
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,9 @@ MAPS = Path("/proc/self/maps")
 #: To count them takes a while: every so many tests is often enough.
 OFTEN = 10
 _tests = itertools.count()
+
+#: Bytes of compiled programs that are kept from run to run.
+KEPT = 1_000_000_000
 
 #: XLA's older code generator: it compiles in 60 % of the time, and with few of LLVM's optimisations
 #: (JAX's own switch, below) in 30 %. What it makes is the same arithmetic, and runs longer.
@@ -53,7 +57,22 @@ def pytest_configure(config):
             os.environ["XLA_FLAGS"] = environment["XLA_FLAGS"]
     config.stash[QUICK] = True
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # for the processes that tests start
+    _keep_compiled(config)
     _take_few_optimisations(config, True)
+
+
+def _keep_compiled(config):
+    """Let tests have what others have compiled, at the same time or in an earlier run."""
+    if getattr(config, "cache", None) is None:  # pytest -p no:cacheprovider
+        return
+    folder = config.cache.mkdir("jax")
+    if not hasattr(config, "workerinput"):  # not in the processes of xdist, which share it
+        sizes = [path.stat().st_size for path in folder.iterdir()]
+        if sum(sizes) > KEPT:
+            shutil.rmtree(folder)
+            folder.mkdir()
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
 def _take_few_optimisations(config, few):

@@ -178,6 +178,7 @@ class TestEstimate:
         assert words in said(result)
 
     @pytest.mark.slow
+    @pytest.mark.bits
     def test_workers_give_what_one_process_gives(
         self, here: Path, stations: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -197,6 +198,7 @@ class TestEstimate:
         xr.testing.assert_identical(many, one)
 
     @pytest.mark.slow
+    @pytest.mark.bits
     def test_workers_of_another_scheduler(self, here: Path, stations: Path) -> None:
         common = ("--free", "albedo", "--observed", "LWup", "--chunk", "station=3")
         result = run("estimate", stations, "x.zarr", *common, "--scheduler", "tcp://127.0.0.1:9")
@@ -216,7 +218,7 @@ class TestEstimate:
 
     def test_a_run_goes_on_and_is_looked_after(self, here: Path, stations: Path) -> None:
         common = ("--free", "albedo", "--observed", "LWup", "--chunk", "station=2")
-        # in this process: workers compile with all optimisations, and differ in the last bits
+        # in this process: workers compile for one core each, and may differ in the last bits
         command = ("estimate", stations, "out.zarr", *common, "--resume", "--workers", "0")
         assert run(*command).exit_code == 3
         plain = run("estimate", stations, "plain.zarr", *common)

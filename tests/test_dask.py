@@ -266,6 +266,7 @@ def test_tokens_are_deterministic(ds):
 
 
 @pytest.mark.slow  # two more processes compile the same; every day threads have to do
+@pytest.mark.bits
 def test_worker_processes_give_the_same_bits(ds):
     est, sim = everything(ds.chunk(station=4))
     here = est.compute(scheduler="threads"), sim.compute(scheduler="threads")
