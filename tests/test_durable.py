@@ -274,6 +274,60 @@ def test_of_many_at_once_one_gets_the_lease(tmp_path):
     assert (len(got), len(lost)) == (1, 7)
 
 
+class Unreliable:
+    """A place whose answers may be lost, and that may fail."""
+
+    def __init__(self):
+        self.data, self.lose, self.fail = b"", 0, 0
+
+    def create(self, data):
+        if self.data:
+            return False
+        self.data, self.lose = data, self.lose - 1
+        return self.lose < 0
+
+    def read(self):
+        if self.fail:
+            self.fail -= 1
+            raise ZeroDivisionError("an error of its own")
+        return self.data
+
+    def write(self, data):
+        self.data = data
+
+    def remove(self):
+        self.data = b""
+
+
+def test_a_lease_is_ours_though_the_answer_was_lost():
+    place = Unreliable()
+    place.lose = 1  # written; the client asks again, and is told that it is there
+    with lease.lease(place, "out.zarr") as ours:
+        assert json.loads(place.data)["token"] == ours.token
+    assert place.data == b""
+
+
+def test_a_lease_is_renewed_after_an_error(monkeypatch):
+    monkeypatch.setattr(lease, "RENEWAL", 0.01)
+    place = Unreliable()
+    with lease.lease(place, "out.zarr") as ours:
+        first, place.fail = json.loads(place.data)["renewed"], 3
+        for _ in range(500):
+            if json.loads(place.data)["renewed"] > first and not place.fail:
+                break
+            time.sleep(0.01)
+        assert not ours.lost
+        assert json.loads(place.data)["renewed"] > first
+        # somebody who took it over is noticed
+        place.write(json.dumps({"token": "theirs"}).encode())
+        for _ in range(500):
+            if ours.lost:
+                break
+            time.sleep(0.01)
+        assert ours.lost
+    assert json.loads(place.data)["token"] == "theirs"
+
+
 # ---------------------------------------------------------------- damage
 
 

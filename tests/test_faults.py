@@ -16,6 +16,7 @@ from pathlib import Path
 import dask
 import durable_run
 import fsspec
+import icechunk
 import numpy as np
 import pytest
 import xarray as xr
@@ -25,7 +26,7 @@ from faulty_s3 import before
 
 from xlsm.errors import LSMError
 from xlsm.pipeline.blueprint import MESSAGE
-from xlsm.pipeline.checkup import forget, progress, verify
+from xlsm.pipeline.checkup import Damage, forget, progress, verify
 from xlsm.pipeline.places import place_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:[Uu]nclosed:ResourceWarning")  # s3fs's sessions
@@ -415,6 +416,35 @@ def test_a_store_that_fails_for_a_while(s3, tmp_path, log, kind, kind_of_fault):
         somewhere.write(log)
         assert faults.met == 2
         somewhere.is_whole()
+
+
+@pytest.mark.parametrize("somewhere", ["icechunk"], indirect=True)
+def test_a_commit_whose_answer_is_lost(somewhere, log, monkeypatch):
+    """The client tries again and finds a conflict: with what it has written itself."""
+    commit, lost = icechunk.Session.commit, []
+
+    def without_answer(self, message, **options):
+        made = commit(self, message, **options)
+        if message != "lease":
+            lost.append(made)
+            raise icechunk.ConflictError(made, made)
+        return made
+
+    with monkeypatch.context() as patch:
+        patch.setattr(icechunk.Session, "commit", without_answer)
+        somewhere.write(log)
+    assert len(lost) > 1
+    somewhere.is_whole()
+
+    def somebody_else(self, message, **options):
+        if message == "lease":
+            return commit(self, message, **options)
+        raise icechunk.ConflictError("theirs", "ours")
+
+    forget(somewhere.where[0], [Damage("series", (slice(0, 4),), "")], somewhere.where[1])
+    monkeypatch.setattr(icechunk.Session, "commit", somebody_else)
+    with pytest.raises(LSMError, match="somebody else"):
+        somewhere.write(log)
 
 
 @in_buckets
