@@ -159,7 +159,7 @@ def test_shares_of_a_region_that_an_earlier_run_has_left(store, log):
     same(store)
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("name", ["SIGINT", pytest.param("SIGTERM", marks=pytest.mark.slow)])
 def test_a_driver_that_is_asked_to_end(store, log, name):
     run = start(store, log, env=SLOWLY)
     while len(computed(log)) < 3 and run.poll() is None:

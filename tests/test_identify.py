@@ -92,6 +92,7 @@ def test_temperature_cannot_part_h_and_beta(paper):
 PARAMETERS = xlsm.models.huang2025().parameters
 
 
+@pytest.mark.slow
 def test_error_bars_are_those_of_an_estimate(tmp_path):
     """Laplace's covariance at the estimate, from another kernel."""
     ds = twin(3, hours=48, noise=1.0)

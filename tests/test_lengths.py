@@ -326,6 +326,7 @@ def test_draws_are_those_of_the_record(clean, union):
         np.testing.assert_allclose(ours.isel(station=1), theirs.isel(station=0), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_windows_are_of_what_is_there_in_them(clean, union):
     found = estimate(union, window="1D")
     assert found.albedo.sizes["window"] == 4
@@ -382,6 +383,7 @@ def test_a_profile_that_is_missing_at_the_own_first_time_is_told(clean, union):
     assert found.status[3] == Status.converged
 
 
+@pytest.mark.slow
 def test_a_column_is_spun_up_by_the_first_days_of_the_record(clean, union):
     model = xlsm.Model(initial=xlsm.SpunUp(days=1, repeats=2))
     found = estimate(union, model=model)
@@ -393,6 +395,7 @@ def test_a_column_is_spun_up_by_the_first_days_of_the_record(clean, union):
 # ---------------------------------------------------------------------------- in time
 
 
+@pytest.mark.slow
 def test_values_in_time_bear_a_record_that_ends_early_but_not_one_that_begins_late(clean):
     """The pieces are those of the axis; those after the end are seen by nothing, and say so."""
     ds = padded(clean, {1: (20, 96), 2: (0, 60)}).isel(station=[0, 1, 2, 7])

@@ -194,6 +194,7 @@ def test_a_skewed_posterior_is_the_one_of_quadrature(stations):
     np.testing.assert_allclose(found, shares, rtol=0, atol=0.05)
 
 
+@pytest.mark.slow
 def test_a_bad_station_is_nan_and_spoils_no_other(stations):
     good, spoilt = (draw_one(ds, error=0.5) for ds in stations)
     kept = {"station": ["a", "c"]}

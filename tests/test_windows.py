@@ -325,6 +325,7 @@ def test_identifiability_has_the_error_bars_of_the_estimate(ds, stated):
     assert (worth["std"] <= worth.std_now * (1 + 1e-9)).all()
 
 
+@pytest.mark.slow
 def test_so_it_has_for_some_of_them_and_for_one(ds, stated):
     some = stated.isel(window=[0, 1, 3])  # not at equal distances
     same_errors(ds.lsm.identifiability(some), some)
