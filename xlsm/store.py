@@ -171,7 +171,9 @@ def _in_blocks(ds: xr.Dataset, sizes: Mapping[str, int], workers: int) -> xr.Dat
         sizes = {usual.dim: usual.size}
         if usual.cost:
             warnings.warn(usual.cost, LSMWarning, stacklevel=3)
-    return ds.chunk({**dict.fromkeys(ds.dims, -1), **sizes}, token=ds.encoding.get(IDENTITY))
+    # what was read is known by its numbers
+    token = None if small else ds.encoding.get(IDENTITY)
+    return ds.chunk({**dict.fromkeys(ds.dims, -1), **sizes}, token=token)
 
 
 def load_if_small(ds: xr.Dataset) -> xr.Dataset:
