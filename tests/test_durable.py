@@ -212,7 +212,10 @@ def test_another_plan_is_refused(store, log):
         (durable_run.lazy(STATIONS + 4, str(log)), "size of station: 48 in the store, 52 now"),
         (lazy(log).chunk(station=8), "chunk size along station: 4 in the store, 8 now"),
         (lazy(log).assign_attrs(model="other"), "attribute model: none in the store, other now"),
-        (lazy(log) + 1, "variable status|the input, or an option, that"),
+        (
+            lazy(log) + 1,
+            r"variable status|the input \(another, or written anew\), or an option, that",
+        ),
     ):
         with pytest.raises(LSMError, match=says):
             other.lsm.to_zarr(store, resume=True)

@@ -136,5 +136,6 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     if not told:
         one, other = old.get("data", {}), new.get("data", {})
         names = [name for name in sorted({*one, *other}) if one.get(name) != other.get(name)]
-        told.append(f"the input (another, or written anew), or an option, that {', '.join(names[:5])} come from")
+        known = ", ".join(names[:5])
+        told.append(f"the input (another, or written anew), or an option, that {known} come from")
     return told
