@@ -88,7 +88,7 @@ def pytest_collection_modifyitems(config, items):
     if config.stash[QUICK]:
         useless = [item for item in items if _is(item, "bits") and _is(item, "slow")]
         config.hook.pytest_deselected(items=useless)
-        items[:] = [item for item in items if item not in set(useless)]
+        items[:] = [item for item in items if item not in useless]
 
 
 def _is(item, marker):

@@ -37,7 +37,7 @@ def single_calls_agree(stations, picked):
 
 
 def test_1000_stations_equal_single_calls():
-    single_calls_agree(1000, range(7, 1000, 50))
+    single_calls_agree(1000, range(7, 1000, 25))
 
 
 @pytest.mark.slow

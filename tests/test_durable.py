@@ -564,6 +564,26 @@ def test_a_tree(store, log):
         xr.testing.assert_equal(there, tree[group].to_dataset().compute())
 
 
+@pytest.mark.slow
+def test_a_tree_of_samples(tmp_path):
+    ds = twin(3, hours=24).chunk(station=1)
+    drawn = ds.lsm.sample("albedo", observed={"LWup": 5.0}, draws=5, warmup=5, chains=2)
+    drawn.lsm.to_zarr(tmp_path / "whole.zarr")
+    drawn.lsm.to_zarr(tmp_path / "drawn.zarr", resume=True)
+    whole, found = (
+        xr.open_datatree(tmp_path / name, engine="zarr").load()
+        for name in ("whole.zarr", "drawn.zarr")
+    )
+    assert progress(str(tmp_path / "drawn.zarr")) == {0: 3}
+    assert verify(str(tmp_path / "drawn.zarr")) == []
+    for group in ("posterior", "sample_stats"):
+        xr.testing.assert_equal(found[group].to_dataset(), whole[group].to_dataset())
+    xr.testing.assert_equal(
+        found["constant_data"].to_dataset().drop_vars(MESSAGE),
+        whole["constant_data"].to_dataset(),
+    )
+
+
 def test_a_store_of_an_older_version_opens(tmp_path, log):
     """It is read, counted, verified and mended like any other; only gone on with it is not."""
     old = tmp_path / "old.zarr"

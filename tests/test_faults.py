@@ -346,9 +346,7 @@ def test_a_scheduler_that_is_lost(somewhere, log, tmp_path):
 def test_a_worker_that_takes_too_much_memory(tmp_path, log):
     """Its nanny ends it; the block is computed alone, where there is room for it."""
     somewhere = Somewhere("local", tmp_path, "")
-    run = start(somewhere, log, "small", XLSM_TEST_HUNGRY="22")
-    _, told = run.communicate(timeout=240)
-    assert run.returncode == 0, told
+    finish(somewhere, log, "small", XLSM_TEST_HUNGRY="22")
     somewhere.is_whole()
     assert [e["region"] for e in events(somewhere, "killed")] == ["station 20 to 23"]
 
@@ -357,9 +355,7 @@ def test_a_worker_that_takes_too_much_memory(tmp_path, log):
 def test_a_station_that_kills_its_worker(tmp_path, log):
     """As the kernel ends who takes all memory: found in smaller and smaller shares, and flagged."""
     somewhere = Somewhere("local", tmp_path, "")
-    run = start(somewhere, log, "cluster", XLSM_TEST_DEADLY="22")
-    _, told = run.communicate(timeout=240)
-    assert run.returncode == 0, told
+    finish(somewhere, log, "cluster", XLSM_TEST_DEADLY="22")
     assert computed(log).count(5) < 20  # tried again, not for ever
     is_whole_without(somewhere, 22)
     assert [e["region"] for e in events(somewhere, "killed")] == ["station 20 to 23"]

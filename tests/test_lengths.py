@@ -216,11 +216,12 @@ def test_observations_outside_of_the_record_are_not_looked_at(union, est):
     assert_identical_numbers(estimate(odd), est)
 
 
-def test_means_over_the_step_have_none_at_the_first_time_of_a_record(clean, union):
+@pytest.mark.parametrize("i", [1, pytest.param(5, marks=pytest.mark.slow)])
+def test_means_over_the_step_have_none_at_the_first_time_of_a_record(clean, union, i):
     observed = {"SoilTemp": 0.1, "LWup": Observation(5.0, mean=True)}
     found = estimate(union, observed=observed)
-    other = estimate(alone(clean, 1), observed=observed, fixed=known(1))
-    assert_near(found.isel(station=1), other.isel(station=0))
+    other = estimate(alone(clean, i), observed=observed, fixed=known(i))
+    assert_near(found.isel(station=i), other.isel(station=0))
 
 
 def test_lazy_blocks_of_any_size(union, est):
@@ -290,24 +291,26 @@ def test_a_gap_within_a_record_ends_its_simulation(union):
         gap.drop_isel(station=[1, DEAD]).lsm.simulate()
 
 
-def test_parameters_given_in_time_are_those_of_the_time(clean, union):
+@pytest.mark.parametrize("i", [1, pytest.param(5, marks=pytest.mark.slow)])
+def test_parameters_given_in_time_are_those_of_the_time(clean, union, i):
     wave = 0.2 + 0.05 * np.sin(np.arange(TIMES))
     albedo = xr.DataArray(wave, dims="time", coords={"time": clean.time})
     with unnoticed():
         sim = union.lsm.simulate(KNOWN | {"albedo": albedo})
     found = estimate(union, TWO[1:], fixed=KNOWN | {"albedo": albedo})
-    own = slice(*SPANS[1])
-    fixed = known(1) | {"albedo": albedo[own]}
-    expected = alone(clean, 1).lsm.simulate(fixed).isel(station=0)
-    np.testing.assert_allclose(sim.SWup[1, own], expected.SWup, rtol=1e-12)
-    np.testing.assert_allclose(sim.SoilTemp[1, own], expected.SoilTemp, rtol=1e-12)
-    other = estimate(alone(clean, 1), TWO[1:], fixed=fixed).isel(station=0)
-    assert_near(found.isel(station=1), other, TWO[1:])
+    own = slice(*SPANS[i])
+    fixed = known(i) | {"albedo": albedo[own]}
+    expected = alone(clean, i).lsm.simulate(fixed).isel(station=0)
+    np.testing.assert_allclose(sim.SWup[i, own], expected.SWup, rtol=1e-12)
+    np.testing.assert_allclose(sim.SoilTemp[i, own], expected.SoilTemp, rtol=1e-12)
+    other = estimate(alone(clean, i), TWO[1:], fixed=fixed).isel(station=0)
+    assert_near(found.isel(station=i), other, TWO[1:])
 
 
-def test_identifiability_looks_at_the_record(clean, union, est):
+@pytest.mark.parametrize("looked_at", [(0, 1), pytest.param((5,), marks=pytest.mark.slow)])
+def test_identifiability_looks_at_the_record(clean, union, est, looked_at):
     found = union.lsm.identifiability(est)
-    for i in (0, 1):
+    for i in looked_at:
         point = {name: est[name].isel(station=i).item() for name in (*TWO, *KNOWN)}
         other = alone(clean, i).lsm.identifiability(point, free=TWO, observed=ERRORS)
         np.testing.assert_allclose(found["std"][i], other["std"][0], rtol=1e-8)
@@ -364,7 +367,7 @@ def test_each_starts_from_the_profile_of_its_own_first_time(clean, union, chunk)
     with unnoticed():
         sim = ds.lsm.simulate(KNOWN, model=START, outputs="SoilTemp").compute()
     assert found.status[DEAD] == Status.forcing_gap
-    for i in (0, 1):
+    for i in (0, 1) if chunk is None else (0, 1, 2, 5):
         own = slice(*SPANS.get(i, (None, None)))
         other = estimate(alone(clean, i), fixed=known(i), model=START).isel(station=0)
         assert_near(found.compute().isel(station=i), other)
@@ -387,8 +390,9 @@ def test_a_profile_that_is_missing_at_the_own_first_time_is_told(clean, union):
 def test_a_column_is_spun_up_by_the_first_days_of_the_record(clean, union):
     model = xlsm.Model(initial=xlsm.SpunUp(days=1, repeats=2))
     found = estimate(union, model=model)
-    other = estimate(alone(clean, 1), fixed=known(1), model=model).isel(station=0)
-    assert_near(found.isel(station=1), other)
+    for i in (1, 5):
+        other = estimate(alone(clean, i), fixed=known(i), model=model).isel(station=0)
+        assert_near(found.isel(station=i), other)
     assert found.status[6] == Status.forcing_gap  # it has 14 hours
 
 

@@ -209,10 +209,15 @@ def test_an_input_is_known_until_it_is_written_anew(
 def test_stores_of_obstore_are_known_again() -> None:
     """By themselves they are not: a bucket and its options come in another order every time."""
 
-    def one(prefix: str) -> ObjectStore:
-        options = {"region": "us-east-1", "access_key_id": "K", "secret_access_key": "S"}
+    def one(prefix: str, **more: str) -> ObjectStore:
+        options = {"region": "us-east-1", "access_key_id": "K", "secret_access_key": "S"} | more
         return ObjectStore(obstore.store.S3Store("bucket", prefix=prefix, **options))
 
     names = {dask.base.tokenize(one("a")) for _ in range(20)}
     assert len(names) == 1
+    assert dask.base.tokenize(one("a", session_token="T")) in names
     assert dask.base.tokenize(one("b")) not in names
+    assert dask.base.tokenize(one("a", endpoint="https://elsewhere.org")) not in names
+    # nothing but itself tells one of two in memory from the other
+    first, second = (ObjectStore(obstore.store.MemoryStore()) for _ in range(2))
+    assert dask.base.tokenize(first) != dask.base.tokenize(second)

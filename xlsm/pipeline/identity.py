@@ -49,9 +49,17 @@ def version(url: str) -> str:
     return ",".join(str(found.get(sign, "")) for sign in SIGNS)
 
 
-def _by_name(store: Any) -> tuple[str, str]:
-    return "ObjectStore", str(store)
+def _identity(store: Any) -> tuple[Any, ...]:
+    """Say where a store lies; of who may open it, which changes, nothing."""
+    inner = store.store
+    told = getattr(inner, "config", None)
+    if told is None:  # a folder is known by its path, what is in memory only by itself
+        return "ObjectStore", str(getattr(inner, "prefix", None) or id(inner))
+    secret = ("key", "secret", "token", "credential", "password")
+    where = {name: str(value) for name, value in told.items()}
+    plain = sorted(item for item in where.items() if not any(word in item[0] for word in secret))
+    return "ObjectStore", type(inner).__name__, str(inner.prefix), plain
 
 
 # its own digest is another one every time: that of a map of Rust's, whose order is random
-normalize_token.register(ObjectStore, _by_name)  # type: ignore[no-untyped-call]
+normalize_token.register(ObjectStore, _identity)  # type: ignore[no-untyped-call]
