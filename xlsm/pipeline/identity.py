@@ -12,6 +12,7 @@ from dask.base import normalize_token
 from zarr.storage import ObjectStore
 
 from xlsm.pipeline.address import filesystem
+from xlsm.pipeline.places import SECRET
 
 __all__ = ["version"]
 
@@ -55,9 +56,8 @@ def _identity(store: Any) -> tuple[Any, ...]:
     told = getattr(inner, "config", None)
     if told is None:  # a folder is known by its path, what is in memory only by itself
         return "ObjectStore", str(getattr(inner, "prefix", None) or id(inner))
-    secret = ("key", "secret", "token", "credential", "password")
     where = {name: str(value) for name, value in told.items()}
-    plain = sorted(item for item in where.items() if not any(word in item[0] for word in secret))
+    plain = sorted(item for item in where.items() if not any(word in item[0] for word in SECRET))
     return "ObjectStore", type(inner).__name__, str(inner.prefix), plain
 
 

@@ -23,6 +23,7 @@ from xlsm.pipeline.beside import Beside, FsspecBeside, ObstoreBeside
 __all__ = [
     "LEASE",
     "LOG",
+    "SECRET",
     "FsspecPlace",
     "Place",
     "StoreWriter",
