@@ -43,6 +43,9 @@ def pytest_configure(config):
     `.ci/run`.
     """
     config.stash[QUICK] = False
+    # what JAX traces are many small objects that stay: to look through them all, time and again,
+    # takes a tenth of the time of the tests
+    gc.set_threshold(100_000, 20, 20)
     if config.getoption("markexpr") not in ("not slow", "slow"):
         return
     # before the first compilation here, and before xdist starts its workers, which inherit it

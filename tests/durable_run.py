@@ -131,4 +131,6 @@ def main(store, log, count="80", options="{}", cluster=""):
 
 
 if __name__ == "__main__":
+    # where tests run in the background of a shell script, SIGINT is ignored by all they start
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     main(*sys.argv[1:])

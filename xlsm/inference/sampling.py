@@ -187,6 +187,7 @@ def sample(
     def station(own: Data, values: jax.Array) -> Draws:
         centre, root = whiten(problem, own, values)
 
+        @jax.jit  # traced once, not wherever the sampler asks for it
         def straight(white: jax.Array) -> jax.Array:
             unbounded = centre + root @ white
             physical, slope = _physical(own, unbounded)
