@@ -3,19 +3,15 @@
 import contextlib
 import json
 import os
-import random
 import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 import traceback
-from pathlib import Path
 
 import dask
 import durable_run
-import fsspec
 import icechunk
 import numpy as np
 import pytest
@@ -23,116 +19,35 @@ import xarray as xr
 import zarr
 from distributed import Client
 from faulty_s3 import before
+from somewhere import (
+    BLOCKS,
+    KEY,
+    RUN,
+    SECRET,
+    STATIONS,
+    computed,
+    events,
+    expected,
+    finish,
+    in_s3,
+    killed_and_resumed,
+    on_disk,
+    s3_files,
+    start,
+)
 
 from xlsm.errors import LSMError
 from xlsm.pipeline.blueprint import MESSAGE
 from xlsm.pipeline.checkup import Damage, forget, progress, verify
-from xlsm.pipeline.places import place_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:[Uu]nclosed:ResourceWarning")  # s3fs's sessions
-
-RUN = Path(durable_run.__file__)
-STATIONS = 48
-BLOCKS = STATIONS // durable_run.BLOCK
-KEY, SECRET = "MARKEDKEY", "MARKEDSECRET"
 KINDS = ("local", "s3", "obstore", "icechunk")
-
-
-class Somewhere:
-    """A place for results, as a run in another process is told of it, and as we look at it."""
-
-    def __init__(self, kind, folder, endpoint, patience=5):
-        self.kind, self.endpoint, self.files = kind, endpoint, None
-        self.stations = STATIONS
-        common = {"region": "us-east-1", "access_key_id": KEY, "secret_access_key": SECRET}
-        self.url, self.options = {
-            "local": (f"{folder}/out.zarr", {}),
-            "s3": (
-                "s3://results/runs/out.zarr",
-                {
-                    "key": KEY,
-                    "secret": SECRET,
-                    "endpoint_url": endpoint,
-                    "config_kwargs": {"read_timeout": patience, "retries": {"max_attempts": 3}},
-                },
-            ),
-            "obstore": (
-                "obstore+s3://results/runs/out.zarr",
-                {
-                    **common,
-                    "endpoint": endpoint,
-                    "client_options": {"allow_http": True, "timeout": f"{patience}s"},
-                },
-            ),
-            "icechunk": (
-                "icechunk+s3://results/runs/out",
-                {
-                    **common,
-                    "endpoint_url": endpoint,
-                    "allow_http": True,
-                    "force_path_style": True,
-                },
-            ),
-        }[kind]
-        if kind != "local":
-            self.files = fsspec.filesystem("s3", key=KEY, secret=SECRET, endpoint_url=endpoint)
-
-    @property
-    def target(self):
-        return durable_run.opened(self.url, self.options or None)
-
-    @property
-    def where(self):
-        return self.target["store"], self.target.get("storage_options")
-
-    def place(self):
-        return place_of(*self.where)
-
-    def write(self, log):
-        durable_run.lazy(self.stations, str(log)).lsm.to_zarr(**self.target, resume=True)
-
-    def read(self):
-        with xr.open_zarr(self.place().store(), consolidated=False) as ds:
-            return ds.load()
-
-    def is_whole(self):
-        found = self.read()
-        xr.testing.assert_equal(found.drop_vars(MESSAGE), expected(self.stations))
-        assert verify(*self.where) == []
-        if self.kind == "local":
-            assert not list(Path(self.url).rglob("*.partial"))
-        assert (found[MESSAGE] == "").all()
-
-    def done(self):
-        """Blocks whose commit can be read."""
-        try:
-            ledger = zarr.open_group(self.place().store(), mode="r")["status"]
-        except (FileNotFoundError, KeyError):
-            return set()
-        status = np.asarray(ledger[...]).reshape(-1, durable_run.BLOCK)
-        return set(np.flatnonzero((status != -1).all(axis=1)).tolist())
-
-    def chunks(self):
-        """Paths of the objects that hold chunks of `series`."""
-        if self.kind == "local":
-            return sorted(str(path) for path in Path(self.url, "series", "c").rglob("0"))
-        self.files.invalidate_cache()
-        found = self.files.find("results/runs/")
-        part = "/chunks/" if self.kind == "icechunk" else "/series/c/"
-        return sorted(path for path in found if part in path)
-
-    def spoil(self, path, fault):
-        files = self.files or fsspec.filesystem("file")
-        whole = files.cat_file(path)
-        half = len(whole) // 2
-        flipped = whole[:half] + bytes([whole[half] ^ 1]) + whole[half + 1 :]
-        files.pipe_file(path, whole[:half] if fault == "truncated" else flipped)
 
 
 @pytest.fixture
 def somewhere(request, tmp_path, s3):
-    fsspec.filesystem("s3", key=KEY, secret=SECRET, endpoint_url=s3).mkdir("results")
-    return Somewhere(request.param, tmp_path, s3)
+    s3_files(s3).mkdir("results")
+    return on_disk(tmp_path) if request.param == "local" else in_s3(request.param, s3)
 
 
 everywhere = pytest.mark.parametrize("somewhere", KINDS, indirect=True)
@@ -144,144 +59,7 @@ def log(tmp_path):
     return tmp_path / "log"
 
 
-def expected(stations):
-    return durable_run.lazy(stations, os.devnull).compute()
-
-
-def computed(log):
-    return [int(line.split()[0]) for line in log.read_text().splitlines()] if log.exists() else []
-
-
-def start(somewhere, log, cluster="", **env):
-    told = (str(log), str(somewhere.stations), json.dumps(somewhere.options), cluster)
-    command = [sys.executable, str(RUN), somewhere.url, *told]
-    return subprocess.Popen(
-        command,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env=os.environ | {"XLSM_TEST_PAUSE": "0.05"} | env,
-    )
-
-
-def finish(somewhere, log, cluster="", **env):
-    run = start(somewhere, log, cluster, **env)
-    _, told = run.communicate(timeout=240)
-    assert run.returncode == 0, told
-
-
-def events(somewhere, kind):
-    """Those of one kind in the log of runs beside a path."""
-    lines = Path(f"{somewhere.url}.log.jsonl").read_text().splitlines()
-    return [event for event in map(json.loads, lines) if event["event"] == kind]
-
-
 # ---------------------------------------------------------------- kills
-
-
-class Reader(threading.Thread):
-    """Somebody who looks all the while: what is marked as done must be right.
-
-    Each look is at all that is new since the last one, and at some of what was right then.
-    """
-
-    def __init__(self, somewhere):
-        super().__init__(daemon=True)
-        self.somewhere, self.looks, self.wrong, self.end = somewhere, 0, [], threading.Event()
-
-    def run(self):
-        true = expected(self.somewhere.stations)
-        known = np.zeros(self.somewhere.stations // durable_run.BLOCK, bool)
-        random = np.random.default_rng(0)
-        while not self.end.wait(1.0):
-            try:
-                group = zarr.open_group(self.somewhere.place().store(), mode="r")
-                done = np.asarray(group["status"][...]) != -1
-            except (FileNotFoundError, KeyError):
-                continue  # not made yet
-            self.looks += 1
-            there = done.reshape(known.size, -1).any(axis=1)
-            for i in np.flatnonzero(there & (~known | (random.random(known.size) < 0.1))):
-                part = slice(i * durable_run.BLOCK, (i + 1) * durable_run.BLOCK)
-                for name in ("series", "mean"):
-                    found, right = np.asarray(group[name][part]), true[name].values[part]
-                    if not np.array_equal(found[done[part]], right[done[part]]):
-                        self.wrong.append((name, i))
-            known |= there
-
-
-def members(group):
-    """Drivers and workers of a process group that live; helpers of Python's own are none."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError, IndexError):
-            told = (path / "stat").read_text().rpartition(")")[2].split()
-            command = (path / "cmdline").read_text()
-            if int(told[2]) == group and told[0] != "Z" and "resource_tracker" not in command:
-                found.append(int(path.name))
-    return found
-
-
-def killed_and_resumed(somewhere, log, ways, workers=0, seed=0):
-    """End it in each of these ways at random moments, then let it go on to its end.
-
-    In the last run so many of its workers are killed. Gives how many processes died by SIGKILL.
-    """
-    moments, reader = random.Random(seed), Reader(somewhere)
-    reader.start()
-    began, committed, again, deaths = 0, set(), set(), 0
-    for way in ways:
-        run = start(somewhere, log, "" if way in ("threads", "asked") else "cluster")
-        aim = len(computed(log)) + moments.randrange(1, 3)
-        while run.poll() is None and len(computed(log)) < aim:
-            time.sleep(0.005)
-        time.sleep(moments.uniform(0, 0.1))
-        again |= set(computed(log)[began:]) & committed
-        alive = members(run.pid) if run.poll() is None else []
-        with contextlib.suppress(ProcessLookupError):  # it may have ended this moment
-            if way == "asked":
-                os.kill(run.pid, signal.SIGTERM)
-            elif way == "driver":
-                os.kill(run.pid, signal.SIGKILL)  # its workers end by themselves
-                deaths += run.pid in alive
-            else:
-                os.killpg(run.pid, signal.SIGKILL)
-                deaths += len(alive)
-        assert run.wait(timeout=60) != 0
-        run.stderr.close()
-        time.sleep(0.3 if way != "driver" else 2)  # whoever was orphaned ends
-        committed, began = somewhere.done(), len(computed(log))
-    assert len(committed) < somewhere.stations // durable_run.BLOCK  # all died before the end
-    if workers:
-        finish_as_workers_die(somewhere, log, workers)
-    else:
-        finish(somewhere, log)
-    again |= set(computed(log)[began:]) & committed
-    assert not again
-    reader.end.set()
-    reader.join()
-    assert reader.looks > 0
-    assert reader.wrong == []
-    somewhere.is_whole()
-    return deaths + workers
-
-
-def finish_as_workers_die(somewhere, log, count):
-    """Others are started, and the run ends without being started again."""
-    before = len(log.read_text().splitlines()) if log.exists() else 0
-    run = start(somewhere, log, "cluster", XLSM_TEST_PAUSE="0.2")
-    victims = set()
-    while run.poll() is None and len(victims) < count:
-        for line in log.read_text().splitlines()[before:] if log.exists() else []:
-            pid = int(line.split()[1])
-            if pid not in victims and len(victims) < count:
-                victims.add(pid)
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-        time.sleep(0.01)
-    _, told = run.communicate(timeout=240)
-    assert run.returncode == 0, told
-    assert len(victims) == count
 
 
 @pytest.mark.parametrize("somewhere", ["local", "icechunk"], indirect=True)
@@ -345,7 +123,7 @@ def test_a_scheduler_that_is_lost(somewhere, log, tmp_path):
 @pytest.mark.slow
 def test_a_worker_that_takes_too_much_memory(tmp_path, log):
     """Its nanny ends it; the block is computed alone, where there is room for it."""
-    somewhere = Somewhere("local", tmp_path, "")
+    somewhere = on_disk(tmp_path)
     finish(somewhere, log, "small", XLSM_TEST_HUNGRY="22")
     somewhere.is_whole()
     assert [e["region"] for e in events(somewhere, "killed")] == ["station 20 to 23"]
@@ -354,7 +132,7 @@ def test_a_worker_that_takes_too_much_memory(tmp_path, log):
 @pytest.mark.slow
 def test_a_station_that_kills_its_worker(tmp_path, log):
     """As the kernel ends who takes all memory: found in smaller and smaller shares, and flagged."""
-    somewhere = Somewhere("local", tmp_path, "")
+    somewhere = on_disk(tmp_path)
     finish(somewhere, log, "cluster", XLSM_TEST_DEADLY="22")
     assert computed(log).count(5) < 20  # tried again, not for ever
     is_whole_without(somewhere, 22)
@@ -404,9 +182,9 @@ def is_whole_without(somewhere, station):
 )
 def test_a_store_that_fails_for_a_while(s3, tmp_path, log, kind, kind_of_fault):
     """Its client tries again, and nobody has to know."""
-    fsspec.filesystem("s3", key=KEY, secret=SECRET, endpoint_url=s3).mkdir("results")
+    s3_files(s3).mkdir("results")
     with before(s3) as (endpoint, faults):
-        somewhere = Somewhere(kind, tmp_path, endpoint, patience=1)
+        somewhere = in_s3(kind, endpoint, patience=1)
         pattern = "/chunks/" if kind == "icechunk" else "/c/"
         faults.set(kind_of_fault, 2, pattern)
         somewhere.write(log)
@@ -446,9 +224,9 @@ def test_a_commit_whose_answer_is_lost(somewhere, log, monkeypatch):
 @in_buckets
 def test_a_store_that_fails_for_good(s3, tmp_path, log, kind, caplog):
     """The run ends and says what is missing; once the store is well it goes on."""
-    fsspec.filesystem("s3", key=KEY, secret=SECRET, endpoint_url=s3).mkdir("results")
+    s3_files(s3).mkdir("results")
     with before(s3) as (endpoint, faults):
-        somewhere = Somewhere(kind, tmp_path, endpoint)
+        somewhere = in_s3(kind, endpoint)
         faults.set(403, None, "/chunks/" if kind == "icechunk" else "/series/c/7/")
         with pytest.raises(LSMError) as told:
             somewhere.write(log)
@@ -472,7 +250,7 @@ def test_a_store_that_fails_for_good(s3, tmp_path, log, kind, caplog):
 @pytest.mark.parametrize("kind", ["path", "URL", "obstore", "icechunk"])
 def test_a_disk_without_room(tmp_path, log, kind):
     """Whatever writes to it: the run ends and says so, and goes on once there is room."""
-    somewhere = Somewhere("local", tmp_path, "")
+    somewhere = on_disk(tmp_path)
     somewhere.url = {
         "path": f"{tmp_path}/out.zarr",
         "URL": f"file://{tmp_path}/out.zarr",
@@ -495,9 +273,9 @@ def test_a_disk_without_room(tmp_path, log, kind):
 @in_buckets
 def test_an_input_that_disappears(s3, tmp_path, kind, monkeypatch):
     """Its chunks read as fill values: none of that may count, and all is well when it is back."""
-    files = fsspec.filesystem("s3", key=KEY, secret=SECRET, endpoint_url=s3)
+    files = s3_files(s3)
     files.mkdir("results")
-    source = Somewhere(kind, tmp_path, s3)
+    source = in_s3(kind, s3)
     count = 4 * durable_run.BLOCK
     # so many numbers that Icechunk keeps them in chunks, and not among its metadata
     numbers = np.random.default_rng(0).random((count, 50))
@@ -594,7 +372,7 @@ def test_no_secret_anywhere(somewhere, log, monkeypatch):
     assert paths
     for path in paths:
         assert b"MARKED" not in somewhere.files.cat_file(path), path
-    if somewhere.kind == "icechunk":
+    if somewhere.transactional:
         history = list(somewhere.place().repo.ancestry(branch="main"))
         assert len(history) >= 3
         assert not any("MARKED" in f"{one.message}{one.metadata}" for one in history)

@@ -128,7 +128,10 @@ class FsspecPlace:
         if self.path is not None:
             # whole: a worker may have been started elsewhere
             return LocalStore(self.path.absolute(), read_only=read_only)
-        return FsspecStore.from_url(self.name, dict(self.options) or None, read_only)
+        store = FsspecStore.from_url(self.name, dict(self.options) or None, read_only)
+        # what was listed before may be listed from memory, and adlfs does not notice new folders
+        store.fs.invalidate_cache()
+        return store
 
     def occupied(self) -> bool:
         """As `Place` says."""
