@@ -1,7 +1,7 @@
 """A run that a test can kill: ``python durable_run.py STORE LOG [STATIONS] [OPTIONS] [cluster]``.
 
 No model is compiled; each block takes a moment, writes down that it was computed, and its numbers
-follow from the stations. STORE may be ``obstore+s3://BUCKET/PREFIX``, too.
+follow from the stations. STORE may be ``obstore+s3://BUCKET/PREFIX``, too, or ``az``.
 """
 
 import functools
@@ -91,8 +91,10 @@ def opened(store, options):
         folder = Path(store.removeprefix("obstore+file://"))
         folder.mkdir(parents=True, exist_ok=True)
         return {"store": obstore.store.LocalStore(folder)}
-    bucket, _, prefix = store.removeprefix("obstore+s3://").partition("/")
-    return {"store": obstore.store.S3Store(bucket, prefix=prefix, **options)}
+    kind, _, rest = store.removeprefix("obstore+").partition("://")
+    bucket, _, prefix = rest.partition("/")
+    of_kind = {"s3": obstore.store.S3Store, "az": obstore.store.AzureStore}[kind]
+    return {"store": of_kind(bucket, prefix=prefix, **options)}
 
 
 def main(store, log, count="80", options="{}", cluster=""):
@@ -116,9 +118,14 @@ def main(store, log, count="80", options="{}", cluster=""):
         few = {"n_workers": 1, "threads_per_worker": 1, "memory_limit": "900MB"}
         import dask
 
-        # as xlsm's own workers: no block waits where another one may kill
+        # as xlsm's own workers: no block waits where another one may kill, and none is dismissed
+        # that is just being started again
+        settings = {
+            "distributed.scheduler.worker-saturation": 1.0,
+            "distributed.deploy.lost-worker-timeout": "1 day",
+        }
         with (
-            dask.config.set({"distributed.scheduler.worker-saturation": 1.0}),
+            dask.config.set(settings),
             LocalCluster(**few, dashboard_address=":0") as small,
             Client(small),
         ):

@@ -201,7 +201,8 @@ def sample(
             return white + white[-1] ** 2 * (bend[0] + white[-1] * bend[1])
 
         def log_density(white: jax.Array) -> jax.Array:
-            return straight(place(white))
+            density: jax.Array = straight(place(white))
+            return density
 
         adaptation = blackjax.window_adaptation(
             blackjax.nuts,

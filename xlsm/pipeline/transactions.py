@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import pickle
 import uuid
 from collections.abc import Mapping, Sequence
@@ -220,6 +221,13 @@ def repository_at(url: str, options: Mapping[str, Any]) -> RepositoryPlace:
     kind = scheme.removeprefix("icechunk").lstrip("+")
     bucket, _, prefix = rest.strip("/").partition("/")
     given = {"from_env": True, **options} if not _names_credentials(options) else dict(options)
+    if kind == "az":  # the one thing that Icechunk does not find in the environment by itself
+        given.setdefault("account", os.environ.get("AZURE_STORAGE_ACCOUNT_NAME", ""))
+        if not given["account"]:
+            raise LSMError(
+                f"{url}: whose account is it? Set AZURE_STORAGE_ACCOUNT_NAME, or give "
+                "storage_options={'account': ...}"
+            )
     if not kind:
         # it warns of commits at the same time, which the lease keeps apart
         icechunk.set_logs_filter("error")

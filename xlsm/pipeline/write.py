@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 import zarr
+from zarr.storage import FsspecStore
 
 __all__ = ["FILL", "consolidate", "consolidate_store", "plain", "to_zarr"]
 
@@ -88,6 +89,9 @@ def consolidate_store(store: Any) -> None:
     """Do it for a store of zarr, if it is of a kind that has it."""
     if not store.supports_consolidated_metadata:
         return
+    if isinstance(store, FsspecStore):
+        # what was listed before is listed from memory, and adlfs does not notice new folders
+        store.fs.invalidate_cache()
     with warnings.catch_warnings():
         # readers that do not know consolidated metadata skip it
         warnings.filterwarnings("ignore", message="Consolidated metadata")
