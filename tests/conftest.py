@@ -1,5 +1,4 @@
 import contextlib
-import gc
 import socket
 import subprocess
 import sys
@@ -47,9 +46,5 @@ def s3(s3_server, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     urllib.request.urlopen(f"{s3_server}/moto-api/reset", data=b"").close()
-    gc.freeze()  # to look through all that was traced and compiled before takes seconds
     yield s3_server
-    # closed here, where the warning about it is expected, and not at some later time
     s3fs.S3FileSystem.clear_instance_cache()
-    gc.collect()
-    gc.unfreeze()

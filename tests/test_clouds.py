@@ -29,10 +29,7 @@ from xlsm.pipeline.checkup import forget, progress, verify
 from xlsm.pipeline.transactions import repository_at
 from xlsm.pipeline.write import consolidate
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore:[Uu]nclosed:ResourceWarning"),  # sessions of the clients
-]
+pytestmark = pytest.mark.slow
 
 ACCOUNT, KEY = "someone", base64.b64encode(b"MARKEDKEY" * 4).decode()
 PLACES = ("gs", "az", "obstore+az", "icechunk+az")

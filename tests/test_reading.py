@@ -25,10 +25,7 @@ from xlsm.errors import DataNotFoundError, LSMError
 from xlsm.pipeline.places import place_of
 
 # aiohttp leaves its sessions to the garbage collector
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:[Uu]nclosed:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):

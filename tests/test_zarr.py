@@ -173,11 +173,6 @@ def test_memory_url(lazy):
         fsspec.filesystem("memory").rm("/test-zarr", recursive=True)
 
 
-# s3fs leaves its sessions to the garbage collector
-leaves_sessions = pytest.mark.filterwarnings("ignore:[Uu]nclosed:ResourceWarning")
-
-
-@leaves_sessions
 def test_s3_url(lazy, s3):
     options = {"endpoint_url": s3}
     s3fs.S3FileSystem(**options).mkdir("bucket")
@@ -188,7 +183,6 @@ def test_s3_url(lazy, s3):
         lazy.lsm.to_zarr(url, storage_options=options)
 
 
-@leaves_sessions
 def test_s3_url_with_the_address_in_the_environment(est, s3, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3)
     s3fs.S3FileSystem().mkdir("bucket")
