@@ -118,10 +118,11 @@ def main(store, log, count="80", options="{}", cluster=""):
         few = {"n_workers": 1, "threads_per_worker": 1, "memory_limit": "900MB"}
         import dask
 
-        # as xlsm's own workers: no block waits where another one may kill, and none is dismissed
-        # that is just being started again
+        # as xlsm's own workers, but for fewer deaths: no block waits where another one may kill,
+        # and no worker is dismissed that is just being started again
         settings = {
             "distributed.scheduler.worker-saturation": 1.0,
+            "distributed.scheduler.allowed-failures": 1,
             "distributed.deploy.lost-worker-timeout": "1 day",
         }
         with (

@@ -157,8 +157,8 @@ def finish(somewhere, log, cluster="", **env):
 
 
 def events(somewhere, kind):
-    """Those of one kind in the log of runs beside a path."""
-    lines = Path(f"{somewhere.url}.log.jsonl").read_text().splitlines()
+    """Those of one kind in the log beside the store."""
+    lines = somewhere.place().log().read().splitlines()
     return [event for event in map(json.loads, lines) if event["event"] == kind]
 
 
