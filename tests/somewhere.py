@@ -14,11 +14,13 @@ from pathlib import Path
 import durable_run
 import fsspec
 import numpy as np
+import pytest
 import xarray as xr
 import zarr
 
+from xlsm.errors import LSMError
 from xlsm.pipeline.blueprint import MESSAGE
-from xlsm.pipeline.checkup import verify
+from xlsm.pipeline.checkup import forget, progress, verify
 from xlsm.pipeline.places import place_of
 
 RUN = Path(durable_run.__file__)
@@ -265,3 +267,32 @@ def finish_as_workers_die(somewhere, log, count):
     _, told = run.communicate(timeout=240)
     assert run.returncode == 0, told
     assert len(victims) == count
+
+
+def is_mended(somewhere, log, fault):
+    """A chunk that is damaged is found, its region forgotten, and computed again alone."""
+    somewhere.write(log)
+    somewhere.spoil(somewhere.chunks()[5], fault)
+    damaged = verify(*somewhere.where)
+    assert {one.variable for one in damaged} == {"series"}
+    assert len(damaged) == 1
+    forget(somewhere.where[0], damaged, somewhere.where[1])
+    assert progress(*somewhere.where)[-1] == durable_run.BLOCK
+    somewhere.write(log)
+    assert len(computed(log)) == BLOCKS + 1
+    somewhere.is_whole()
+
+
+def takes_one_driver_at_a_time(somewhere, log):
+    """Who comes second is told who holds the lease, until nobody renews it."""
+    lease = somewhere.place().lease()
+    theirs = {"token": "other", "host": "elsewhere", "pid": 1, "since": "2026-01-01T00:00:00"}
+    assert lease.create(json.dumps(theirs | {"renewed": time.time()}).encode())
+    assert not lease.create(b"{}")
+    says = "is being written by process 1 on elsewhere, since 2026-01-01"
+    with pytest.raises(LSMError, match=says):
+        somewhere.write(log)
+    lease.write(json.dumps(theirs | {"renewed": time.time() - 100}).encode())
+    somewhere.write(log)  # nobody has renewed it
+    assert lease.read() == b""
+    somewhere.is_whole()

@@ -6,7 +6,6 @@ Without it its tests are skipped; `.ci/run` installs it.
 
 import base64
 import contextlib
-import json
 import shutil
 import socket
 import subprocess
@@ -18,14 +17,20 @@ import fsspec
 import google_server
 import pytest
 import xarray as xr
-from somewhere import Somewhere, computed, expected, killed_and_resumed
+from somewhere import (
+    Somewhere,
+    computed,
+    expected,
+    is_mended,
+    killed_and_resumed,
+    takes_one_driver_at_a_time,
+)
 from typer.testing import CliRunner
 
 import xlsm
 from xlsm.cli import app
 from xlsm.errors import LSMError
 from xlsm.pipeline.blueprint import MESSAGE
-from xlsm.pipeline.checkup import forget, progress, verify
 from xlsm.pipeline.transactions import repository_at
 from xlsm.pipeline.write import consolidate
 
@@ -142,28 +147,13 @@ def test_a_result_is_whole_and_keeps_no_secret(somewhere, log):
 
 
 @everywhere
-def test_one_driver_at_a_time(somewhere, log):
-    lease = somewhere.place().lease()
-    theirs = {"token": "other", "host": "elsewhere", "pid": 1, "since": "2026-01-01T00:00:00"}
-    assert lease.create(json.dumps(theirs | {"renewed": time.time()}).encode())
-    assert not lease.create(b"{}")
-    with pytest.raises(LSMError, match="is being written by process 1 on elsewhere"):
-        somewhere.write(log)
-    lease.write(json.dumps(theirs | {"renewed": time.time() - 100}).encode())
-    somewhere.write(log)  # nobody has renewed it
-    assert lease.read() == b""
+def test_two_drivers(somewhere, log):
+    takes_one_driver_at_a_time(somewhere, log)
 
 
 @everywhere
 def test_damage_is_found_and_mended(somewhere, log):
-    somewhere.write(log)
-    somewhere.spoil(somewhere.chunks()[5], "flipped")
-    damaged = verify(*somewhere.where)
-    assert [one.variable for one in damaged] == ["series"]
-    forget(somewhere.where[0], damaged, somewhere.where[1])
-    assert progress(*somewhere.where)[-1] > 0
-    somewhere.write(log)
-    somewhere.is_whole()
+    is_mended(somewhere, log, "flipped")
 
 
 @pytest.mark.parametrize("somewhere", ["gs", "az"], indirect=True)

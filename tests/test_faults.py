@@ -30,10 +30,12 @@ from somewhere import (
     expected,
     finish,
     in_s3,
+    is_mended,
     killed_and_resumed,
     on_disk,
     s3_files,
     start,
+    takes_one_driver_at_a_time,
 )
 
 from xlsm.errors import LSMError
@@ -326,16 +328,7 @@ def test_an_input_that_disappears(s3, tmp_path, kind, monkeypatch):
     indirect=["somewhere"],
 )
 def test_damage_is_found_and_mended(somewhere, log, fault):
-    somewhere.write(log)
-    somewhere.spoil(somewhere.chunks()[5], fault)
-    damaged = verify(*somewhere.where)
-    assert {one.variable for one in damaged} == {"series"}
-    assert len(damaged) == 1
-    forget(somewhere.where[0], damaged, somewhere.where[1])
-    assert progress(*somewhere.where)[-1] == durable_run.BLOCK
-    somewhere.write(log)
-    assert len(computed(log)) == BLOCKS + 1
-    somewhere.is_whole()
+    is_mended(somewhere, log, fault)
 
 
 # ---------------------------------------------------------------- two drivers, secrets
@@ -343,17 +336,7 @@ def test_damage_is_found_and_mended(somewhere, log, fault):
 
 @everywhere
 def test_two_drivers(somewhere, log):
-    lease = somewhere.place().lease()
-    theirs = {"token": "other", "host": "elsewhere", "pid": 1, "since": "2026-01-01T00:00:00"}
-    assert lease.create(json.dumps(theirs | {"renewed": time.time()}).encode())
-    assert not lease.create(b"{}")
-    says = "is being written by process 1 on elsewhere, since 2026-01-01"
-    with pytest.raises(LSMError, match=says):
-        somewhere.write(log)
-    lease.write(json.dumps(theirs | {"renewed": time.time() - 100}).encode())
-    somewhere.write(log)  # nobody has renewed it
-    assert lease.read() == b""
-    somewhere.is_whole()
+    takes_one_driver_at_a_time(somewhere, log)
 
 
 @everywhere

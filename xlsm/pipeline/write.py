@@ -82,16 +82,16 @@ def plain(ds: xr.Dataset) -> xr.Dataset:
 def consolidate(store: Any, options: Mapping[str, Any] | None) -> None:
     """Put all metadata of a store in one place: one read instead of one per variable."""
     given = None if options is None else dict(options)
-    consolidate_store(zarr.open_group(store, mode="r+", storage_options=given).store)
+    opened = zarr.open_group(store, mode="r+", storage_options=given).store
+    if isinstance(opened, FsspecStore):  # see `xlsm.pipeline.places.FsspecPlace.store`
+        opened.fs.invalidate_cache()
+    consolidate_store(opened)
 
 
 def consolidate_store(store: Any) -> None:
     """Do it for a store of zarr, if it is of a kind that has it."""
     if not store.supports_consolidated_metadata:
         return
-    if isinstance(store, FsspecStore):
-        # what was listed before is listed from memory, and adlfs does not notice new folders
-        store.fs.invalidate_cache()
     with warnings.catch_warnings():
         # readers that do not know consolidated metadata skip it
         warnings.filterwarnings("ignore", message="Consolidated metadata")
