@@ -13,6 +13,7 @@ from pathlib import Path
 
 import dask
 import durable_run
+import fsspec
 import numpy as np
 import pytest
 import xarray as xr
@@ -600,3 +601,18 @@ def test_a_store_of_an_older_version_opens(tmp_path, log):
     assert progress(str(old))[-1] == 2
     with pytest.raises(LSMError, match=r"version of xlsm: 0\.1\.0 in the store"):
         lazy(log).lsm.to_zarr(old, resume=True)
+
+
+def test_what_a_place_lacks_is_named(monkeypatch):
+    """Whatever asks first, and whether or not there is anything."""
+    for name in ("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_CONNECTION_STRING"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(LSMError, match=r"az://b/out.zarr cannot be opened: .*account_name"):
+        progress("az://b/out.zarr")
+
+    def without_package(url, **options):
+        raise ImportError("Please install gcsfs")
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", without_package)
+    with pytest.raises(LSMError, match=r"gcsfs.*xlsm\[cloud\]"):
+        progress("gs://b/out.zarr")

@@ -30,7 +30,7 @@ def filesystem(url: str, options: Mapping[str, Any] | None = None) -> tuple[Any,
     Raises
     ------
     LSMError
-        If a package is missing, or nothing knows URLs of that kind.
+        If a package or an option is missing, or nothing knows URLs of that kind.
 
     Examples
     --------
@@ -50,6 +50,8 @@ def filesystem(url: str, options: Mapping[str, Any] | None = None) -> tuple[Any,
             'It comes with pip install "xlsm[cloud]"'
         ) from error
     except ValueError as error:
+        if kind in fsspec.available_protocols():  # an account, perhaps, that nobody has told
+            raise LSMError(f"{url} cannot be opened: {error}") from error
         raise LSMError(
             f"{url}: nothing is known to read or write {kind}:// ({error}). s3://, gs://, az:// "
             "and https:// are, and paths"

@@ -128,6 +128,7 @@ class FsspecPlace:
         if self.path is not None:
             # whole: a worker may have been started elsewhere
             return LocalStore(self.path.absolute(), read_only=read_only)
+        filesystem(self.name, self.options)  # which says what is missing, where something is
         store = FsspecStore.from_url(self.name, dict(self.options) or None, read_only)
         # what was listed before may be listed from memory, and adlfs does not notice new folders
         store.fs.invalidate_cache()
